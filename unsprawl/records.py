@@ -1,0 +1,443 @@
+"""The values that flow from a surface to the store, and the protocols of those who handle them.
+
+    Source.units ─▶ Unit ─▶ Source.read ─▶ Document ─▶ Detector.scan ─▶ Candidate
+                                    ├────▶ Unchanged                       │
+                                    ├────▶ Skipped                  Classifier.score
+                                    └────▶ Checkpoint                      │
+                                               └────────── Batch ◀── Occurrence
+
+Everything is frozen and holds plain values, so that it can be sent to another process, except
+``Document`` with a ``Stream`` body, which lives in the worker that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, BinaryIO, Literal, Protocol, TypeAlias, runtime_checkable
+
+from unsprawl.secret import Secret
+
+__all__ = [
+    "Audience",
+    "Batch",
+    "Candidate",
+    "Check",
+    "Checkpoint",
+    "Classifier",
+    "Counts",
+    "Cursor",
+    "Detector",
+    "Diagnosable",
+    "Diagnosis",
+    "Document",
+    "Environment",
+    "Event",
+    "Gap",
+    "Json",
+    "Label",
+    "Occurrence",
+    "Part",
+    "Refetchable",
+    "Seen",
+    "Severity",
+    "Skipped",
+    "Source",
+    "Status",
+    "Stream",
+    "Unchanged",
+    "Unit",
+    "Validity",
+    "Verdict",
+]
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+#: Where a source goes on reading a unit. Opaque to everyone but its source; inclusive: a source may
+#: repeat what lies at the border, it must not miss it.
+Cursor: TypeAlias = Mapping[str, Any]
+#: ``seen(key)`` answers the version under which an item was last read by the present detection
+#: (rules and model), None when it never was.
+Seen: TypeAlias = Callable[[str], "str | None"]
+
+
+
+def _nothing() -> Mapping[str, Any]:
+    return {}
+
+
+class Severity(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Audience(StrEnum):
+    """Who could read the place where the secret stood."""
+
+    PUBLIC = "public"
+    EXTERNAL = "external"
+    ORGANISATION = "organisation"
+    RESTRICTED = "restricted"
+    UNKNOWN = "unknown"
+
+
+class Validity(StrEnum):
+    """Whether the credential still works. A network error is UNKNOWN, never INACTIVE."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    UNKNOWN = "unknown"
+
+
+class Status(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    ROTATED = "rotated"
+    CLOSED = "closed"
+    FALSE_POSITIVE = "false_positive"
+    ACCEPTED = "accepted"
+    REOPENED = "reopened"
+
+
+class Label(StrEnum):
+    """What a candidate is, as a person reading its surroundings would say."""
+
+    REAL = "real"
+    WEAK = "weak"
+    TEST = "test"
+    PLACEHOLDER = "placeholder"
+    EXAMPLE = "example"
+    HASH = "hash"
+    IDENTIFIER = "identifier"
+    REFERENCE = "reference"
+    PUBLIC = "public"
+
+
+class Environment(StrEnum):
+    PRODUCTION = "production"
+    STAGING = "staging"
+    DEVELOPMENT = "development"
+    TEST = "test"
+    UNKNOWN = "unknown"
+
+
+# --- what a source tells -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Minutes of work: a channel, a prefix, an image layer, up to 64 files.
+
+    ``id`` is stable between runs, as far as the surface allows. ``parents`` names the rows of the
+    ledger it counts for (default: a row of its own); a layer shared by three repositories has three.
+    ``data`` is what ``read`` needs besides the id; it is never stored.
+    """
+
+    id: str
+    title: str = ""
+    parents: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=_nothing, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A body too large to hold. ``open(offset)`` gives a binary file positioned there.
+
+    Offsets other than 0 need ``seekable``. ``size`` is in bytes, None when unknown. Reading raises
+    ``SourceError`` when the far side fails for good; the opener reconnects by itself before that.
+    """
+
+    open: Callable[[int], BinaryIO]
+    size: int | None = None
+    seekable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a document with a place and an author of its own: one message of a thread."""
+
+    start: int
+    uri: str
+    url: str | None = None
+    author: str | None = None
+    modified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One thing that is read: a file, an object, an image layer, a page version, a thread.
+
+    ``uri`` is its stable identity, ``path`` what people see (default: the uri's path). ``key`` and
+    ``version`` go to the ``seen`` table (no version: never remembered). ``attrs`` hold what the
+    surface knows, under the names of ``docs/concepts.md``. ``member_attrs`` answers, for the path
+    of an archive member, what only that member has (an image layer: which later layer hides it); it
+    is asked for members with candidates alone, so it may be slow.
+    """
+
+    uri: str
+    body: bytes | Stream
+    path: str = ""
+    media_type: str = ""
+    key: str = ""
+    version: str | None = None
+    url: str | None = None
+    author: str | None = None
+    modified_at: datetime | None = None
+    audience: Audience = Audience.UNKNOWN
+    attrs: Mapping[str, Json] = field(default_factory=_nothing)
+    parts: tuple[Part, ...] = ()
+    member_attrs: Callable[[str], Mapping[str, Json]] | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Items known by version and not read again."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Seen, but not read, or not wholly. A result like any other: it stands in the ledger.
+
+    ``excluded`` marks what the owner left out or accepted as a gap; it leaves the run complete.
+    ``parents`` names the ledger's row for a skip that ``Source.units`` reports, where no unit exists.
+    """
+
+    uri: str
+    reason: str
+    hint: str = ""
+    excluded: bool = False
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All before this point of the unit was delivered."""
+
+    cursor: Cursor
+
+
+Event: TypeAlias = Document | Unchanged | Skipped | Checkpoint
+
+
+class Source(Protocol):
+    """A surface. ``name`` is the key under ``sources:`` in the configuration, ``type`` its module's name.
+
+    ``reads_in`` says where ``read`` runs: in any ``worker`` (bulk stores), or in a thread of the
+    ``coordinator`` (tenants whose limits are shared by all requests). Both methods raise
+    ``SourceError``; instances are built from their configuration in every process that needs one.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def reads_in(self) -> Literal["worker", "coordinator"]: ...
+
+    def units(self, seen: Seen) -> Iterable[Unit | Skipped]:
+        """Enumerate the work, in a stable order. May be slow: it runs beside the reading."""
+        ...
+
+    def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
+        """Read one unit from ``since`` on (None: from the start)."""
+        ...
+
+
+@runtime_checkable
+class Refetchable(Protocol):
+    """A source that can read one document again: "is it gone?" without stored plaintext."""
+
+    def fetch(self, uri: str) -> Document | Skipped: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One line of ``unsprawl doctor``: what was tried, whether it works, what to do if not."""
+
+    what: str
+    ok: bool
+    hint: str = ""
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """A source that can say, with few requests, what it reaches and what it will not see."""
+
+    def diagnose(self) -> Iterator[Diagnosis]: ...
+
+
+# --- what the detection tells --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A string that may be a secret, with the place where it stands.
+
+    ``start`` and ``end`` are a half-open byte span in the document, or in the archive ``member``
+    (``inner/a.tar!/b.env``), as it was read; for decoded views the smallest stretch that yields the
+    value. ``line``, ``column`` and ``line_end`` are 1-based, columns in code points. ``before``,
+    ``text`` and ``after`` are the source bytes around and in the span, for the classifier and the
+    redacted context. ``checked`` is the offline verdict of the rule (None: the format has none).
+    """
+
+    rule: str
+    secret: Secret
+    start: int
+    end: int
+    line: int
+    column: int
+    line_end: int
+    member: str = ""
+    views: tuple[str, ...] = ()
+    companions: Mapping[str, Secret] = field(default_factory=_nothing)
+    before: bytes = b""
+    text: bytes = b""
+    after: bytes = b""
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``confidence`` is the probability that the candidate is a credential value at all."""
+
+    confidence: float
+    label: Label = Label.REAL
+    environment: Environment = Environment.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The answer of an offline or live check, with its evidence in a person's words."""
+
+    validity: Validity
+    evidence: str = ""
+    privilege: str = ""
+    checked_at: datetime | None = None
+    exact: bool = False
+    """The format proves itself (a checksum fits, a key parses): the classifier may rank, never drop it."""
+
+
+class Detector(Protocol):
+    """Content to candidates. ``Skipped`` says what a budget or a broken archive cut off."""
+
+    @property
+    def version(self) -> str:
+        """Changes when the same text could give other candidates: it dates what was seen."""
+        ...
+
+    def scan(self, document: Document) -> Iterator[Candidate | Skipped]: ...
+
+
+class Classifier(Protocol):
+    @property
+    def version(self) -> str: ...
+
+    def score(self, candidates: Sequence[tuple[Document, Candidate]]) -> Sequence[Verdict]: ...
+
+
+# --- what is committed ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a unit (or a run) amounts to. ``read_bytes`` are the bytes of the documents as fetched."""
+
+    documents: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    excluded: int = 0
+    read_bytes: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.documents + other.documents,
+            self.unchanged + other.unchanged,
+            self.skipped + other.skipped,
+            self.excluded + other.excluded,
+            self.read_bytes + other.read_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurrence:
+    """One sighting of one secret, fit to be stored: fingerprinted and redacted.
+
+    ``finding`` is the keyed identity of the case, ``ordinal`` counts its sightings in one document
+    (0-based), so that (finding, document, ordinal) survives edits elsewhere in the text.
+    ``title`` and ``provider`` are the rule's. ``document`` is a keyed stand-in for the document's uri. ``sealed`` is the encrypted value,
+    ``clear`` the value itself; both are None unless they were asked for, and ``clear`` is never stored.
+    """
+
+    finding: str
+    fingerprint: str
+    rule: str
+    title: str
+    provider: str
+    document: bytes
+    ordinal: int
+    secret: str
+    source: str
+    surface: str
+    uri: str
+    path: str
+    line: int
+    column: int
+    line_end: int
+    start: int
+    end: int
+    confidence: float
+    severity: Severity
+    label: Label = Label.REAL
+    environment: Environment = Environment.UNKNOWN
+    validity: Validity = Validity.UNKNOWN
+    evidence: str = ""
+    url: str | None = None
+    views: tuple[str, ...] = ()
+    attrs: Mapping[str, Json] = field(default_factory=_nothing)
+    companions: Mapping[str, str] = field(default_factory=_nothing)
+    author: str | None = None
+    modified_at: datetime | None = None
+    audience: Audience = Audience.UNKNOWN
+    version: str | None = None
+    context: str = ""
+    sealed: bytes | None = field(default=None, repr=False)
+    clear: str | None = field(default=None, repr=False)
+    clear_context: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A redacted ``Skipped``: one line of the ledger."""
+
+    uri: str
+    reason: str
+    hint: str = ""
+    excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one step did, committed in one transaction.
+
+    ``documents`` are the keyed names of all documents read (their older occurrences that are not
+    here again are gone), ``seen`` maps keyed names to versions. ``done``: the unit was read to its
+    end. ``failure`` says why it was not, when it broke off; then ``done`` is true as well, for there
+    is nothing more to read in this run. ``fatal`` stops the whole source.
+    """
+
+    source: str
+    unit: Unit
+    counts: Counts = Counts()
+    occurrences: tuple[Occurrence, ...] = ()
+    documents: tuple[bytes, ...] = ()
+    seen: tuple[tuple[bytes, str], ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    cursor: Cursor | None = None
+    done: bool = False
+    failure: Gap | None = None
+    fatal: bool = False

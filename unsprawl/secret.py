@@ -1,0 +1,141 @@
+"""A secret value in memory, and what may be said of it outside: a preview and a keyed fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["NORMALISER", "Keys", "Secret", "normalise"]
+
+#: Version of :func:`normalise`. It takes part in every fingerprint, so a change never mixes two meanings.
+NORMALISER: Final = 1
+
+_PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(.*?)-----END [A-Z0-9 ]+-----", re.DOTALL)
+_PEM_HEADER = re.compile(rb"^[A-Za-z0-9-]+:.*$", re.MULTILINE)
+
+#: A preview shows this many characters of a value's public prefix at most, so that a rule
+#: with a careless prefix cannot leak the value.
+_LONGEST_PREFIX: Final = 12
+#: Values shorter than this show nothing of themselves.
+_SHORTEST_SHOWN: Final = 16
+_TAIL: Final = 4
+
+
+def normalise(value: bytes) -> bytes:
+    """The form of a value that is fingerprinted: outer quotes and blanks off, PEM as DER.
+
+    The same key pasted with CRLF, indented in YAML or with escaped newlines is then the same secret.
+    """
+    value = value.strip()
+    while len(value) >= 2 and value[0] == value[-1] and value[:1] in (b'"', b"'", b"`"):
+        value = value[1:-1].strip()
+    pem = _PEM.search(value)
+    if pem is None:
+        return value
+    body = pem.group(1).replace(b"\\r", b"").replace(b"\\n", b"\n")
+    body = re.sub(rb"[^A-Za-z0-9+/=]", b"", _PEM_HEADER.sub(b"", body))
+    try:
+        return b64decode(body, validate=True)
+    except Base64Error:
+        return body
+
+
+class Secret:
+    """A value that prints redacted. Only :meth:`reveal` gives it away, so that leaks can be grepped for.
+
+    ``prefix`` is the public part that a rule declares (``ghp_``, ``AKIA``): it identifies the kind,
+    not the holder, and may be shown.
+    """
+
+    __slots__ = ("_value", "prefix")
+
+    def __init__(self, value: bytes | str, prefix: str = "") -> None:
+        self._value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
+        self.prefix = prefix
+
+    def reveal(self) -> bytes:
+        """The value in clear."""
+        return self._value
+
+    def text(self) -> str:
+        """The value in clear as text; bytes that are not UTF-8 become replacement characters."""
+        return self._value.decode("utf-8", "replace")
+
+    @property
+    def preview(self) -> str:
+        """What people may see: the public prefix and at most four characters, none below sixteen."""
+        text = self.text()
+        if text.startswith("-----BEGIN"):
+            return re.sub(r"[^A-Z0-9 -]", "", text.split("\n", 1)[0])[:48] + "…"
+        prefix = self.prefix[:_LONGEST_PREFIX] if self.prefix and text.startswith(self.prefix) else ""
+        hidden = len(text) - len(prefix)
+        tail = text[-_TAIL:] if hidden >= _SHORTEST_SHOWN else ""
+        return f"{prefix}…{tail}" if tail.isprintable() else f"{prefix}…"
+
+    def __repr__(self) -> str:
+        return f"Secret({self.preview!r})"
+
+    def __str__(self) -> str:
+        return self.preview
+
+    def __format__(self, spec: str) -> str:
+        return format(self.preview, spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Secret, (self._value, self.prefix))
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys derived from one 32-byte master: who holds the store without it learns nothing.
+
+    ``id`` names the master without telling it. Separate labels keep the fingerprint of a value,
+    the names of things and sealed values apart.
+    """
+
+    id: str
+    fingerprint_key: bytes = field(repr=False)
+    name_key: bytes = field(repr=False)
+    seal_key: bytes = field(repr=False)
+
+    @classmethod
+    def derive(cls, master: bytes) -> Keys:
+        def label(name: bytes) -> bytes:
+            return hmac.new(master, b"unsprawl/1/" + name, hashlib.sha256).digest()
+
+        return cls(label(b"id").hex()[:16], label(b"fingerprint"), label(b"name"), label(b"seal"))
+
+    def fingerprint(self, secret: Secret) -> str:
+        """HMAC-SHA-256 of the normalised value alone: equal wherever the value stands."""
+        return self._mac(self.fingerprint_key, b"value", normalise(secret.reveal()))
+
+    def identity(self, secret: Secret, scope: Mapping[str, Secret] | None = None) -> str:
+        """Which case this is: of the value alone, or of value, account and host for passwords."""
+        parts = [normalise(secret.reveal())]
+        for name in sorted(scope or ()):
+            parts += [name.encode(), normalise((scope or {})[name].reveal()).lower()]
+        return self._mac(self.fingerprint_key, b"case", *parts)
+
+    def name(self, *parts: str) -> bytes:
+        """A 16-byte keyed stand-in for a name (an object key, a path) that may itself hold a secret."""
+        return bytes.fromhex(self._mac(self.name_key, *(p.encode("utf-8", "surrogateescape") for p in parts)))[:16]
+
+    @staticmethod
+    def _mac(key: bytes, *parts: bytes) -> str:
+        mac = hmac.new(key, bytes([NORMALISER]), hashlib.sha256)
+        for part in parts:
+            mac.update(len(part).to_bytes(8, "big"))
+            mac.update(part)
+        return mac.hexdigest()
