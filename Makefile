@@ -1,0 +1,80 @@
+# Everything a developer or a visitor does, with python3 (3.11.5 or newer) and make alone.
+# `make` lists the targets. Another interpreter: make PYTHON=python3.13; another place: make VENV=/path.
+
+PYTHON := python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# Test processes. Two are the fastest on two cores and still kind to a laptop.
+JOBS   := 2
+# More for pytest: make test ARGS="-k registry -x"
+ARGS   :=
+
+SERVERS := docker-registry umoci skopeo podman
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo setup test test-servers soak lint types bench docs wheel clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo-installed  ## crawl a small organisation that lives on this machine only
+	$(BIN)/unsprawl demo
+
+setup: $(VENV)/.dev-installed  ## create .venv with everything development needs
+
+test: $(VENV)/.dev-installed  ## the tests that need nothing but Python packages
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+test-servers: $(VENV)/.dev-installed  ## the tests against real servers from Debian
+	@missing=; for tool in $(SERVERS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "missing:$$missing" >&2; \
+	  echo "install them with: apt-get install --no-install-recommends$$missing" >&2; \
+	  exit 2; \
+	fi
+	$(BIN)/pytest -m servers $(ARGS)
+
+soak: $(VENV)/.dev-installed  ## the tests that take minutes or gigabytes
+	$(BIN)/pytest -m soak $(ARGS)
+
+lint: $(VENV)/.dev-installed  ## style, and the import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/.dev-installed  ## mypy, strict, on the package, the tests and the benchmarks
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev-installed  ## compare with kingfisher on generated corpora (ARGS="--quick")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.dev-installed  ## write the generated pages and schemas again
+	$(BIN)/python docs/generate.py
+
+wheel: $(VENV)/.dev-installed  ## build the source distribution and the wheel into dist/
+	rm -rf dist build
+	$(BIN)/python -m build --no-isolation
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the virtual environment ----------------------------------------------------------------------
+# The stamps make a second call install nothing; a change of the dependencies makes it install again.
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || { \
+	  echo "unsprawl needs Python 3.11.5 or newer; choose one with: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e '.[demo,dev]'
+	@touch $@ $(VENV)/.demo-installed

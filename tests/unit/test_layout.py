@@ -1,0 +1,56 @@
+"""The layout keeps its promises: links equal the mapping, nothing is nested, no module outgrows a reader."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+MAPPED = {package.split(".")[1]: folder for package, folder in SETUPTOOLS["package-dir"].items()}
+REAL = [ROOT / "unsprawl", *(ROOT / folder for folder in MAPPED.values())]
+MODULES = sorted(path for folder in REAL for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+CODE = [*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+LONGEST = 400
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_the_links_equal_the_mapping() -> None:
+    links = {p.name: p.readlink().as_posix() for p in (ROOT / "unsprawl").iterdir() if p.is_symlink()}
+    assert links == {name: f"../{folder}" for name, folder in MAPPED.items()}
+
+
+def test_every_package_of_the_tree_is_declared() -> None:
+    # A package that is not declared is seen by an editable install and left out of the wheel.
+    top = {
+        f"unsprawl.{p.name}" for p in (ROOT / "unsprawl").iterdir() if p.is_dir() and p.name != "__pycache__"
+    }
+    assert {"unsprawl", *top} == set(SETUPTOOLS["packages"])
+
+
+def test_packages_are_one_level_deep() -> None:
+    homes = {path.parent for path in MODULES}
+    assert homes <= {*REAL, *(folder for folder in (ROOT / "unsprawl").iterdir() if folder.is_dir())}
+
+
+def test_tests_are_no_package() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+@pytest.mark.parametrize("path", CODE, ids=relative)
+def test_no_module_outgrows_a_reader(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name != "__init__.py"], ids=relative)
+def test_every_module_says_its_duty(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert ast.get_docstring(tree)
+    ahead = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    assert ahead, "from __future__ import annotations"
