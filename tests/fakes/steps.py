@@ -1,0 +1,25 @@
+"""Steps for the executor tests, in a module that spawned workers can import."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from unsprawl.executors import Run, Task
+from unsprawl.records import Batch, Counts
+
+
+def echo(task: Task) -> Batch:
+    """A step that says which process took it, and dies where it is told to."""
+    if task.unit.id == "poison":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Batch(source=task.source, unit=task.unit, counts=Counts(documents=os.getpid()), done=True)
+
+
+def build_echo() -> Run:
+    return echo
+
+
+def build_nothing() -> Run:
+    """A worker that cannot be built."""
+    os._exit(7)

@@ -1,0 +1,265 @@
+"""One document in, its occurrences out: scanned, classified, fingerprinted, redacted.
+
+This is the only place where a value in clear meets what will be stored, so the laws of redaction and
+identity are kept here: everything that leaves is either keyed or masked.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from unsprawl.errors import AuthError, SourceError
+from unsprawl.records import (
+    Candidate,
+    Classifier,
+    Detector,
+    Document,
+    Environment,
+    Gap,
+    Json,
+    Label,
+    Occurrence,
+    Severity,
+    Skipped,
+    Unit,
+    Validity,
+    Verdict,
+)
+from unsprawl.secret import Keys, Secret
+
+if TYPE_CHECKING:
+    from unsprawl.detectors.rules import Rule
+    from unsprawl.redaction import Redactor
+
+__all__ = ["Examined", "Examiner", "severity_of"]
+
+#: Candidates are classified in groups: large enough for the model to gain, small enough to stay flat
+#: when a hostile document holds a million of them.
+_GROUP: Final = 256
+#: Values whose spans lie this near (bytes) may stand in each other's context.
+_NEAR: Final = 1024
+_FINDING_DIGITS: Final = 16
+
+_LADDER: Final = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
+_HARMLESS: Final = frozenset(Label) - {Label.REAL, Label.WEAK}
+
+
+def severity_of(rule: Severity, verdict: Verdict) -> Severity:
+    """The rule's severity, moved by what the classifier saw: a test fixture is reported low, not lost."""
+    if verdict.label in _HARMLESS:
+        return Severity.LOW
+    lower = verdict.environment in (Environment.DEVELOPMENT, Environment.TEST)
+    return _LADDER[max(0, _LADDER.index(rule) - lower)]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What one document gave. ``whole`` is False when a part of it could not be read."""
+
+    occurrences: tuple[Occurrence, ...]
+    gaps: tuple[Gap, ...]
+
+    @property
+    def whole(self) -> bool:
+        return all(gap.excluded for gap in self.gaps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examiner:
+    """Detector, classifier, keys and redactor of one process.
+
+    ``min_confidence`` (0 to 1) refuses what the classifier holds for no credential, except formats
+    that prove themselves. ``seal`` keeps values encrypted beside their fingerprint; ``show_secrets``
+    hands them on in clear for output, never for storage.
+    """
+
+    detector: Detector
+    classifier: Classifier
+    rules: Mapping[str, Rule]
+    keys: Keys
+    redactor: Redactor
+    min_confidence: float
+    seal: bool = False
+    show_secrets: bool = False
+
+    @property
+    def version(self) -> str:
+        """Dates what was seen: a text is read again when rules or model would judge it differently."""
+        return f"{self.detector.version}+{self.classifier.version}"
+
+    def examine(self, source: str, surface: str, document: Document) -> Examined:
+        """Scan ``document``. Never raises for its content; ``AuthError`` passes, it concerns the source."""
+        occurrences: list[Occurrence] = []
+        gaps: list[Gap] = []
+        ordinals: Counter[tuple[str, bytes]] = Counter()
+        attrs_of: dict[str, Mapping[str, Json]] = {}
+        candidates = self._candidates(document, gaps)
+        while group := list(islice(candidates, _GROUP)):
+            verdicts = self.classifier.score([(document, candidate) for candidate in group])
+            for candidate, verdict in zip(group, verdicts, strict=True):
+                exact = candidate.check is not None and candidate.check.exact
+                if verdict.confidence < self.min_confidence and not exact:
+                    continue
+                if candidate.member not in attrs_of:
+                    attrs_of[candidate.member] = self._attrs(document, candidate.member, gaps)
+                known = _neighbours(candidate, group)
+                occurrence = self._occurrence(
+                    source, surface, document, candidate, verdict, attrs_of[candidate.member], known
+                )
+                place = (occurrence.finding, occurrence.document)
+                occurrences.append(replace(occurrence, ordinal=ordinals[place]))
+                ordinals[place] += 1
+        return Examined(tuple(occurrences), tuple(gaps))
+
+    def gap(self, skipped: Skipped) -> Gap:
+        """``skipped`` fit to be stored."""
+        return Gap(
+            self.redactor.text(skipped.uri),
+            self.redactor.text(skipped.reason),
+            self.redactor.text(skipped.hint),
+            skipped.excluded,
+        )
+
+    def unit(self, source: str, unit: Unit) -> Unit:
+        """``unit`` fit to be stored: without its data, and with a keyed tail where its id had to be masked."""
+        name = self.redactor.text(unit.id)
+        if name != unit.id:
+            name = f"{name}#{self.keys.name(source, unit.id).hex()[:8]}"
+        parents = tuple(self.redactor.text(parent) for parent in unit.parents)
+        return Unit(name, self.redactor.text(unit.title or unit.id), parents)
+
+    def _candidates(self, document: Document, gaps: list[Gap]) -> Iterator[Candidate]:
+        try:
+            for item in self.detector.scan(document):
+                if isinstance(item, Skipped):
+                    gaps.append(self.gap(item))
+                else:
+                    yield item
+        except AuthError:
+            raise
+        except SourceError as error:
+            gaps.append(self.gap(Skipped(document.uri, error.message, error.hint)))
+        except Exception as error:  # a parser met bytes nobody thought of: one document, not the crawl
+            hint = "this is a defect of unsprawl: please report it with the kind of file"
+            reason = f"could not be examined ({type(error).__name__})"
+            gaps.append(self.gap(Skipped(document.uri, reason, hint)))
+
+    def _attrs(self, document: Document, member: str, gaps: list[Gap]) -> Mapping[str, Json]:
+        if not member or document.member_attrs is None:
+            return document.attrs
+        try:
+            return {**document.attrs, **document.member_attrs(member)}
+        except AuthError:
+            raise
+        except SourceError as error:
+            gaps.append(self.gap(Skipped(f"{document.uri}!/{member}", error.message, error.hint)))
+            return document.attrs
+
+    def _occurrence(
+        self,
+        source: str,
+        surface: str,
+        document: Document,
+        candidate: Candidate,
+        verdict: Verdict,
+        attrs: Mapping[str, Json],
+        known: list[Secret],
+    ) -> Occurrence:
+        rule = self.rules[candidate.rule]
+        secret = candidate.secret
+        scope = {name: candidate.companions[name] for name in rule.identity if name in candidate.companions}
+        finding = self.keys.identity(secret, scope)[:_FINDING_DIGITS]
+        inner = f"!/{candidate.member}" if candidate.member else ""
+        place = _place(document, candidate.start)
+        check = candidate.check
+        context = self.redactor.context(candidate.before, candidate.text, candidate.after, secret, known)
+
+        def masked(text: str) -> str:
+            return self.redactor.text(text, known)
+
+        return Occurrence(
+            finding=finding,
+            fingerprint=self.keys.fingerprint(secret),
+            rule=rule.id,
+            title=rule.name,
+            provider=rule.provider,
+            document=self.keys.name(source, document.uri),
+            ordinal=0,
+            secret=secret.preview,
+            source=source,
+            surface=surface,
+            uri=masked(place.uri + inner),
+            path=masked((document.path or _uri_path(document.uri)) + inner),
+            line=candidate.line,
+            column=candidate.column,
+            line_end=candidate.line_end,
+            start=candidate.start,
+            end=candidate.end,
+            confidence=round(verdict.confidence, 4),
+            severity=severity_of(rule.severity, verdict),
+            label=verdict.label,
+            environment=verdict.environment,
+            validity=check.validity if check else Validity.UNKNOWN,
+            evidence=masked(check.evidence) if check else "",
+            url=masked(place.url) if place.url else None,
+            views=candidate.views,
+            attrs=self.redactor.attrs(attrs, known),
+            companions={name: value.preview for name, value in candidate.companions.items()},
+            author=masked(place.author) if place.author else None,
+            modified_at=place.modified_at,
+            audience=document.audience,
+            version=document.version,
+            context=context,
+            sealed=self._sealed(finding, candidate) if self.seal else None,
+            clear=secret.text() if self.show_secrets else None,
+            clear_context=_clear_context(candidate) if self.show_secrets else None,
+        )
+
+    def _sealed(self, finding: str, candidate: Candidate) -> bytes:
+        import msgspec
+
+        from unsprawl.store.seal import seal
+
+        values = {"secret": candidate.secret.reveal()}
+        values |= {f"companion.{name}": value.reveal() for name, value in candidate.companions.items()}
+        return seal(self.keys, finding.encode(), msgspec.msgpack.encode(values))
+
+
+def _neighbours(candidate: Candidate, group: Iterable[Candidate]) -> list[Secret]:
+    """The values that may stand in what is stored about ``candidate``: its own, and those around it."""
+    known = [candidate.secret, *candidate.companions.values()]
+    for other in group:
+        near = abs(other.start - candidate.start) < _NEAR and other.member == candidate.member
+        if near and other is not candidate:
+            known += [other.secret, *other.companions.values()]
+    return known
+
+
+def _place(document: Document, start: int) -> Document:
+    """The document, or the part of it that begins at or before ``start``."""
+    if not document.parts:
+        return document
+    index = bisect_right([part.start for part in document.parts], start) - 1
+    if index < 0:
+        return document
+    part = document.parts[index]
+    return replace(
+        document,
+        uri=part.uri,
+        url=part.url or document.url,
+        author=part.author or document.author,
+        modified_at=part.modified_at or document.modified_at,
+    )
+
+
+def _uri_path(uri: str) -> str:
+    return uri.partition("://")[2] or uri
+
+
+def _clear_context(candidate: Candidate) -> str:
+    return (candidate.before + candidate.text + candidate.after).decode("utf-8", "replace")

@@ -1,0 +1,218 @@
+"""Where steps run: in threads of this process, or in processes of this machine.
+
+Both take tasks and put what comes of them into the coordinator's inbox. A step is stateless, so a
+worker that dies takes one task with it, which is reported as such, and a fresh worker follows.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from typing import Any, Final, Protocol
+
+from unsprawl.records import Batch, Cursor, Unit
+
+__all__ = ["Executor", "Lost", "Processes", "Run", "Task", "Threads"]
+
+#: Tasks a process holds: one in work and one to go on with while its last batch is committed.
+_AHEAD: Final = 2
+#: Workers that die in a row before any has answered: then it is not a document that kills them.
+_HOPELESS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One step to take: read ``unit`` of ``source`` from ``cursor`` on."""
+
+    source: str
+    unit: Unit
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker died on this task: out of memory, or killed."""
+
+    task: Task
+    reason: str
+
+
+#: Takes a step. Built once a worker; never raises.
+Run = Callable[[Task], Batch]
+Inbox = SimpleQueue[Any]
+
+
+class Executor(Protocol):
+    """``submit`` never blocks; results come to the inbox as ``(Task, Batch)`` or ``Lost``."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks are worth having in hand, so that no worker ever waits."""
+        ...
+
+    def submit(self, task: Task) -> None: ...
+    def close(self) -> None: ...
+
+
+class Threads:
+    """Steps in threads of this process: for sources that wait on a network, and for a single job."""
+
+    def __init__(self, count: int, run: Run, inbox: Inbox) -> None:
+        self.slots = count * _AHEAD
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._run = run
+        self._inbox = inbox
+        self._threads = [
+            threading.Thread(target=self._work, name=f"unsprawl-step-{n}", daemon=True) for n in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: Task) -> None:
+        self._tasks.put(task)
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            self._inbox.put((task, self._run(task)))
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: Any
+    pipe: Connection
+    held: deque[Task] = field(default_factory=deque)
+
+
+class Processes:
+    """Steps in ``count`` worker processes.
+
+    The first ones are forked where the platform allows it and no thread runs yet: they share the
+    rule database that is already in memory. Those that replace a dead one are spawned afresh, since
+    forking beside threads may inherit a held lock. Nothing is opened before the fork that a worker
+    must not share: the store and its lock come later.
+    """
+
+    def __init__(self, count: int, build: Callable[[], Run], inbox: Inbox) -> None:
+        self.slots = count * _AHEAD
+        self._build = build
+        self._inbox = inbox
+        self._waiting: deque[Task] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._deaths = 0
+        forkable = "fork" in multiprocessing.get_all_start_methods() and threading.active_count() == 1
+        self._workers: list[_Worker] = []
+        for _ in range(count):
+            self._start("fork" if forkable and os.name == "posix" else "spawn")
+        self._wake_out, self._wake_in = multiprocessing.Pipe(duplex=False)
+        self._collector = threading.Thread(target=self._collect, name="unsprawl-collect", daemon=True)
+        self._collector.start()
+
+    def submit(self, task: Task) -> None:
+        with self._lock:
+            self._waiting.append(task)
+            self._hand_out()
+
+    def close(self) -> None:
+        """End all workers now; what they had in hand is not committed and will be read again."""
+        with self._lock:
+            self._closed = True
+            self._wake_in.send(None)
+        self._collector.join()
+        for worker in self._workers:
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.join(0.2)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+    def _start(self, method: str) -> None:
+        context = multiprocessing.get_context(method)
+        ours, theirs = context.Pipe()
+        # A forked child inherits our ends of its elders' pipes; while it holds them, they cannot
+        # see that the coordinator died.
+        inherited = [worker.pipe for worker in self._workers] + [ours] if method == "fork" else []
+        process = context.Process(  # type: ignore[attr-defined]
+            target=_serve, args=(theirs, self._build, inherited), name="unsprawl-worker", daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._workers.append(_Worker(process, ours))
+
+    def _hand_out(self) -> None:
+        while self._waiting and not self._workers:
+            self._inbox.put(Lost(self._waiting.popleft(), "no worker process can be kept alive"))
+        for depth in range(1, _AHEAD + 1):
+            for worker in self._workers:
+                if self._waiting and len(worker.held) < depth:
+                    task = self._waiting.popleft()
+                    worker.held.append(task)
+                    # A pipe that broke is noticed by the collector, which gives the task back.
+                    with suppress(OSError):
+                        worker.pipe.send(task)
+
+    def _collect(self) -> None:
+        while not self._closed:
+            by_pipe = {worker.pipe: worker for worker in self._workers}
+            for ready in wait([*by_pipe, self._wake_out]):
+                if ready is self._wake_out:
+                    return
+                worker = by_pipe[ready]  # type: ignore[index]
+                try:
+                    batch = worker.pipe.recv()
+                except (EOFError, OSError):
+                    self._replace(worker)
+                    continue
+                with self._lock:
+                    self._deaths = 0
+                    task = worker.held.popleft()
+                    self._hand_out()
+                self._inbox.put((task, batch))
+
+    def _replace(self, dead: _Worker) -> None:
+        dead.process.join()
+        dead.pipe.close()
+        with self._lock:
+            self._workers.remove(dead)
+            if self._closed:
+                return
+            if dead.held:
+                self._inbox.put(Lost(dead.held.popleft(), _cause(dead.process.exitcode)))
+            self._waiting.extendleft(reversed(dead.held))
+            self._deaths += 1
+            if self._deaths < _HOPELESS:
+                self._start("spawn")
+            self._hand_out()
+
+
+def _cause(code: int | None) -> str:
+    if code is not None and code < 0:
+        with suppress(ValueError):
+            return f"the worker was ended by {signal.Signals(-code).name}"
+    return f"the worker ended with code {code}"
+
+
+def _serve(pipe: Connection, build: Callable[[], Run], inherited: list[Connection]) -> None:
+    """The life of a worker process: one task in, one batch out, until the coordinator closes the pipe."""
+    # Ctrl-C reaches the whole group of processes; the coordinator alone decides what follows.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for other in inherited:
+        other.close()
+    run = build()
+    with suppress(EOFError, OSError):
+        while True:
+            pipe.send(run(pipe.recv()))

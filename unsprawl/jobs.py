@@ -1,0 +1,280 @@
+"""The jobs people run, each a call of the pipeline: ``scan`` without a store, ``crawl`` with one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final
+
+from unsprawl import pipeline
+from unsprawl.examine import Examiner
+from unsprawl.executors import Executor, Inbox, Processes, Run, Task, Threads
+from unsprawl.pipeline import Budget, Progress
+from unsprawl.records import Batch, Seen, Source
+from unsprawl.secret import Keys
+
+if TYPE_CHECKING:
+    from unsprawl.config import Config, SourceConfig
+    from unsprawl.store.sink import CoverageRow, Sink
+
+__all__ = ["DEFAULT_CONFIDENCE", "Options", "Progress", "Result", "crawl", "examiner", "scan"]
+
+#: Below it a candidate is not reported: the classifier holds it for no credential.
+DEFAULT_CONFIDENCE: Final = 0.5
+#: Threads that read the sources which share one tenant's limits.
+_COORDINATOR_THREADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a person may turn on the command line. ``jobs``: worker processes, default one a core."""
+
+    jobs: int | None = None
+    rules: tuple[Path, ...] = ()
+    exclude_rules: tuple[str, ...] = ()
+    min_confidence: float = DEFAULT_CONFIDENCE
+    show_secrets: bool = False
+    full: bool = False
+    debug: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a job did. ``readable`` is False when no source could be read at all."""
+
+    rows: Callable[[], Iterator[dict[str, Any]]]
+    coverage: Sequence[CoverageRow]
+    readable: bool
+    seconds: float
+    run: str = ""
+    new: int = 0
+    reopened: int = 0
+    gone: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return all(row.status == "complete" for row in self.coverage)
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceSpec:
+    """A source as it is sent to a worker, which builds its own."""
+
+    name: str
+    type: str
+    config: SourceConfig = field(compare=False)
+
+    def build(self) -> Source:
+        from unsprawl.plugins import build_source
+
+        return build_source(self.name, self.type, self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Detection:
+    """All that decides what a document gives: the same in every process of a job."""
+
+    rules: tuple[Path, ...]
+    exclude_rules: tuple[str, ...]
+    min_confidence: float
+    show_secrets: bool
+    seal: bool
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Everything a worker needs to take steps; sent to it once."""
+
+    detection: _Detection
+    sources: tuple[_SourceSpec, ...]
+    seen: Callable[[str], Seen] = field(compare=False)
+    budget: Budget = Budget()
+
+    def build(self) -> Run:
+        judge = examiner(self.detection)
+        specs = {spec.name: spec for spec in self.sources}
+        built: dict[str, Source] = {}
+
+        def run(task: Task) -> Batch:
+            spec = specs[task.source]
+            if task.source not in built:
+                built[task.source] = spec.build()
+            seen = self.seen(task.source)
+            return pipeline.step(
+                built[task.source], task.unit, task.cursor, seen, self.budget, judge, spec.config.accept
+            )
+
+        return run
+
+
+@lru_cache(maxsize=2)
+def examiner(detection: _Detection) -> Examiner:
+    """The detection core of this process; built before workers are forked, so that they share it."""
+    from unsprawl.detectors.detector import build
+    from unsprawl.models.baseline import BaselineClassifier
+    from unsprawl.redaction import Redactor
+
+    detector = build(detection.rules, detection.exclude_rules)
+    return Examiner(
+        detector=detector,
+        classifier=BaselineClassifier(detector.rules),
+        rules=detector.rules.by_id,
+        keys=detection.keys,
+        redactor=Redactor(detector.find_spans),
+        min_confidence=detection.min_confidence,
+        seal=detection.seal,
+        show_secrets=detection.show_secrets,
+    )
+
+
+def scan(
+    paths: Sequence[str],
+    options: Options,
+    *,
+    exclude: Sequence[str] = (),
+    keys: Keys | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Scan files, folders and ``-`` (standard input) into memory. Raises ``ConfigError`` for a path that is not there."""
+    from unsprawl.crawlers.files import FilesSource
+    from unsprawl.store.keys import load_keys
+    from unsprawl.store.memory import MemorySink
+
+    started = time.monotonic()
+    config = FilesSource.Config(paths=tuple(paths), exclude=tuple(exclude))
+    spec = _SourceSpec("files", "files", config)
+    detection = _Detection(
+        options.rules,
+        options.exclude_rules,
+        options.min_confidence,
+        options.show_secrets,
+        False,
+        keys or load_keys(),
+    )
+    steps = _Steps(detection, (spec,), _never_seen)
+    sink = MemorySink()
+    with ExitStack() as stack:
+        inbox: Inbox = SimpleQueue()
+        executor_for = _executors(steps, options.jobs, inbox, stack)
+        readable = _run(steps, sink, executor_for, inbox, progress)
+    return Result(
+        rows=partial(sink.rows, show_secrets=options.show_secrets),
+        coverage=sink.coverage(),
+        readable=readable,
+        seconds=time.monotonic() - started,
+    )
+
+
+def crawl(config: Config, options: Options, *, job: str = "crawl", progress: Progress | None = None) -> Result:
+    """Crawl every source of ``config`` into its store, going on where an interrupted run stopped.
+
+    Raises ``ConfigError`` when the same job already runs on this store, and ``StoreError``.
+    """
+    from unsprawl.store.findings import Store
+    from unsprawl.store.keys import load_keys
+    from unsprawl.store.lock import job_lock
+
+    started = time.monotonic()
+    keys = load_keys(config.key)
+    detection = _Detection(
+        (*config.rules, *options.rules),
+        (*config.exclude_rules, *options.exclude_rules),
+        options.min_confidence,
+        False,
+        config.seals,
+        keys,
+    )
+    judge = examiner(detection)
+    specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
+    path = Path(config.store)
+    seen: Callable[[str], Seen] = _never_seen if options.full else _SeenInStore(path, keys, judge.version)
+    steps = _Steps(detection, specs, seen)
+    with ExitStack() as stack:
+        inbox: Inbox = SimpleQueue()
+        # Workers first: a forked child must inherit neither the lock nor the store's connection.
+        executor_for = _executors(steps, options.jobs or config.jobs, inbox, stack)
+        stack.enter_context(job_lock(path, job))
+        store = stack.enter_context(Store.open(path, keys))
+        run = store.begin(job, config.name, judge.version, full=options.full)
+        readable = _run(steps, run, executor_for, inbox, progress)
+        coverage = run.coverage()
+        run.finish(complete=all(row.status == "complete" for row in coverage))
+        return Result(
+            rows=partial(_stored_rows, path, keys),
+            coverage=coverage,
+            readable=readable,
+            seconds=time.monotonic() - started,
+            run=run.id,
+            new=run.new,
+            reopened=run.reopened,
+            gone=run.gone,
+        )
+
+
+def _run(
+    steps: _Steps,
+    sink: Sink,
+    executor_for: Callable[[Source], Executor],
+    inbox: Inbox,
+    progress: Progress | None,
+) -> bool:
+    return pipeline.run(
+        [spec.build() for spec in steps.sources],
+        sink,
+        executor_for,
+        inbox,
+        examiner(steps.detection),
+        accept={spec.name: spec.config.accept for spec in steps.sources},
+        progress=progress,
+    )
+
+
+def _executors(
+    steps: _Steps, jobs: int | None, inbox: Inbox, stack: ExitStack
+) -> Callable[[Source], Executor]:
+    """The executor of each source: processes for bulk stores, threads for tenants and for a single job."""
+    examiner(steps.detection)
+    count = jobs or os.cpu_count() or 1
+    placed = {spec.build().reads_in for spec in steps.sources}
+    executors: dict[str, Executor] = {}
+    if "worker" in placed:
+        executors["worker"] = (
+            Processes(count, steps.build, inbox) if count > 1 else Threads(1, steps.build(), inbox)
+        )
+        stack.callback(executors["worker"].close)
+    if "coordinator" in placed:
+        executors["coordinator"] = Threads(_COORDINATOR_THREADS, steps.build(), inbox)
+        stack.callback(executors["coordinator"].close)
+    return lambda source: executors[source.reads_in]
+
+
+def _never_seen(_source: str) -> Seen:
+    return lambda _key: None
+
+
+@dataclass(frozen=True, slots=True)
+class _SeenInStore:
+    """Opens, in the worker that asks, what the store remembers of a source."""
+
+    path: Path
+    keys: Keys
+    detection: str
+
+    def __call__(self, source: str) -> Seen:
+        from unsprawl.store.ledger import seen_reader
+
+        return seen_reader(self.path, self.keys, source, self.detection)
+
+
+def _stored_rows(path: Path, keys: Keys) -> Iterator[dict[str, Any]]:
+    from unsprawl.store.findings import Store
+
+    with Store.open(path, keys, readonly=True) as store:
+        yield from store.rows()
