@@ -1,30 +1,239 @@
-"""The configuration file: one YAML document, checked to the last key before any work begins."""
+"""The configuration file: one YAML document, checked to the last key before any work begins.
+
+Relative paths in it (``store``, ``rules``, ``file:`` references, what sources mark as
+:data:`FilePath`) start from the folder of the file, wherever unsprawl is started.
+"""
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.inspect import type_info
 
-from unsprawl.references import Reference, resolve
+from unsprawl import globs
+from unsprawl.errors import ConfigError
+from unsprawl.plugins import SourceType, source_type
+from unsprawl.references import FORMS, REFERENCE_PATTERN, Reference, interpolate, resolve
+from unsprawl.shape import Origin, fit, leaves
 
-__all__ = ["AcceptedGap", "Reference", "SourceConfig", "resolve"]
+__all__ = [
+    "AcceptedGap",
+    "Config",
+    "ConfigFile",
+    "ConfiguredSource",
+    "FilePath",
+    "Reference",
+    "SourceConfig",
+    "StepBudget",
+    "load",
+    "resolve",
+]
 
-_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
+#: A path on this machine: made absolute when the configuration is loaded, ``~`` is the home folder.
+FilePath: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, extra={"path": True})]
+
+_LARGEST_BYTES: Final = 1 << 20
+_SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_URL_PASSWORD = re.compile(r"://[^/?#\s:@]*:[^/?#\s@]+@")
 
 
 class AcceptedGap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that cannot be read, and why that is accepted until a date."""
+    """Something that cannot be read, and why that is accepted until a date.
+
+    ``match`` is a pattern (:mod:`unsprawl.globs`) over the uri of what was skipped, ``reason`` a part
+    of the reason it was skipped for ("" accepts any), ``until`` the last day on which it holds.
+    """
 
     match: _Text
     why: _Text
     until: date
     reason: str = ""
 
+    def covers(self, uri: str, reason: str, today: date | None = None) -> bool:
+        """Whether this gap is accepted today (UTC)."""
+        today = today or datetime.now(UTC).date()
+        return today <= self.until and self.reason in reason and globs.matches((self.match,), uri)
+
 
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every source understands. The ``Config`` of a source derives from it."""
+    """What every source understands. The ``Config`` of a source derives from it.
+
+    ``exclude`` are patterns (:mod:`unsprawl.globs`) over paths or uris that are not read; the source
+    applies them. ``accept`` is applied by the pipeline.
+    """
 
     exclude: tuple[_Text, ...] = ()
     accept: tuple[AcceptedGap, ...] = ()
+
+    def excludes(self, path: str) -> bool:
+        """Whether the owner left this path (or uri) out."""
+        return globs.matches(self.exclude, path)
+
+    def accepts(self, uri: str, reason: str, today: date | None = None) -> AcceptedGap | None:
+        """The accepted gap that covers a skip, if one does."""
+        return next((gap for gap in self.accept if gap.covers(uri, reason, today)), None)
+
+
+class StepBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """After how much a step looks for a checkpoint to commit at."""
+
+    documents: Annotated[int, msgspec.Meta(ge=1)] = 500
+    read_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+
+
+class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of the file. What stands under ``sources`` is checked by the type of each source."""
+
+    sources: dict[str, dict[str, Any]]
+    store: FilePath = "unsprawl.db"
+    key: Reference | None = None
+    verify: bool = False
+    seal: Literal["never", "open"] | None = None
+    jobs: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
+    executor: Literal["local"] = "local"
+    min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    rules: tuple[FilePath, ...] = ()
+    exclude_rules: tuple[_Text, ...] = ()
+    step: StepBudget = StepBudget()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredSource:
+    """One entry under ``sources``: what ``plugins.build_source(*entry)`` takes."""
+
+    name: str
+    type: str
+    config: SourceConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A configuration that was found good. All paths are absolute."""
+
+    file: Path
+    store: Path
+    sources: Mapping[str, ConfiguredSource]
+    key: Reference | None = None
+    verify: bool = False
+    seal: Literal["never", "open"] | None = None
+    jobs: int | None = None
+    executor: Literal["local"] = "local"
+    min_confidence: float | None = None
+    rules: tuple[Path, ...] = ()
+    exclude_rules: tuple[str, ...] = ()
+    step: StepBudget = StepBudget()
+
+
+def load(path: Path | str) -> Config:
+    """Read and check a configuration file; :class:`ConfigError` names file, line and key."""
+    from unsprawl import yamltext
+
+    file = Path(path)
+    raw, places = yamltext.parse(_read(file), str(path))
+    origin = Origin(str(path), places)
+    if raw is None:
+        raise ConfigError(f"{path}: the file is empty", hint="start from configs/nightly.yaml")
+    if not isinstance(raw, dict):
+        origin.fail((), "expected keys with values at the top", "begin with `sources:`")
+    if "notify" in raw:
+        # An alert that is never sent is worse than none: whoever wrote it relies on it.
+        what = "this version sends no notifications"
+        origin.fail(("notify",), what, "take it out, and alert on the exit code")
+    folder = file.absolute().parent
+    sources = raw.get("sources")
+    plain = _leaves({**raw, "sources": {}} if sources is not None else raw, ConfigFile, folder, origin, ())
+    settings = fit(plain, ConfigFile, origin)
+    if not isinstance(sources, dict) or not sources:
+        origin.fail(("sources",), "expected at least one source", "write `name: {type: …}` below it")
+    return Config(
+        file=file,
+        store=Path(settings.store),
+        sources={name: _source(name, entry, folder, origin) for name, entry in sources.items()},
+        key=settings.key,
+        verify=settings.verify,
+        seal=settings.seal,
+        jobs=settings.jobs,
+        executor=settings.executor,
+        min_confidence=settings.min_confidence,
+        rules=tuple(Path(each) for each in settings.rules),
+        exclude_rules=settings.exclude_rules,
+        step=settings.step,
+    )
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST_BYTES + 1)
+    except OSError as error:
+        what = f"{file}: cannot read the configuration: {error.strerror}"
+        raise ConfigError(what, hint="give the path of a YAML file") from None
+    if len(content) > _LARGEST_BYTES:
+        raise ConfigError(f"{file}: larger than 1 MiB, so it is no configuration")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{file}:{line}: this is not UTF-8 text", hint="save it as UTF-8") from None
+    if "\0" in text:
+        raise ConfigError(f"{file}: this is a binary file, not a configuration")
+    return text
+
+
+def _source(name: str, entry: Any, folder: Path, origin: Origin) -> ConfiguredSource:
+    at = ("sources", name)
+    if _SOURCE_NAME.fullmatch(name) is None:
+        origin.fail(at, "a source's name is made of letters, digits, - _ and . (64 at most)")
+    if not isinstance(entry, dict):
+        origin.fail(at, "expected keys with values", "write `name: {type: …}`")
+    type_name = entry.get("type")
+    if not isinstance(type_name, str):
+        origin.fail(at, "the key 'type' is missing" if type_name is None else "the type must be text")
+    try:
+        kind = source_type(type_name)
+        config = _config_of(kind, type_name)
+    except ConfigError as error:
+        origin.fail((*at, "type"), error.message, error.hint)
+    rest = {key: value for key, value in entry.items() if key != "type"}
+    plain = _leaves(rest, config, folder, origin, at)
+    return ConfiguredSource(name, type_name, fit(plain, config, origin, at))
+
+
+def _config_of(kind: SourceType, type_name: str) -> type[SourceConfig]:
+    if not issubclass(kind.Config, SourceConfig):
+        raise ConfigError(f"the Config of source type {type_name!r} does not derive from SourceConfig")
+    return kind.Config
+
+
+def _leaves(
+    raw: Any, kind: type[msgspec.Struct], folder: Path, origin: Origin, at: tuple[str | int, ...]
+) -> Any:
+    def change(text: str, extra: dict[str, Any], path: tuple[str | int, ...]) -> str:
+        if extra.get("reference"):
+            if re.match(REFERENCE_PATTERN, text) is None:
+                what = "expected a reference to the credential, not the credential itself"
+                origin.fail(path, what, f"write one of: {FORMS}")
+            return f"file:{_absolute(text[5:], folder)}" if text.startswith("file:") else text
+        try:
+            text = interpolate(text)
+        except ConfigError as error:
+            origin.fail(path, error.message, error.hint)
+        if _URL_PASSWORD.search(text):
+            hint = "take it out, and give user and token in keys of their own"
+            origin.fail(path, "a password in a URL", hint)
+        return _absolute(text, folder) if extra.get("path") and text not in ("", "-") else text
+
+    return leaves(raw, type_info(kind), change, at)
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return os.path.normpath(folder / Path(path).expanduser())
