@@ -1,0 +1,113 @@
+"""Occurrence rows gathered into cases, the way people read them: one secret, and where it stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+__all__ = ["SEVERITIES", "Case", "Row", "Tally", "gather", "place", "surface", "tally"]
+
+#: One occurrence, with the fields of the interface contract.
+Row = Mapping[str, Any]
+
+#: Worst first.
+SEVERITIES: Final = ("critical", "high", "medium", "low")
+_SETTLED: Final = frozenset({"false_positive", "accepted", "closed"})
+
+
+@dataclass(slots=True)
+class Case:
+    """One finding. ``row`` is its first occurrence, ``places`` the first few rows, ``copies`` counts all."""
+
+    row: Row
+    places: list[Row] = field(default_factory=list)
+    copies: int = 0
+    surfaces: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rank(self) -> tuple[int, int, float, float, str]:
+        """Sorts the case to act on first to the front."""
+        row = self.row
+        return (
+            row["validity"] != "active",
+            SEVERITIES.index(row["severity"]),
+            -(row["risk"] or 0),
+            -row["confidence"],
+            row["finding"],
+        )
+
+
+def gather(rows: Iterable[Row], places: int) -> list[Case]:
+    """Cases, worst first, each with at most ``places`` of its rows: memory follows the findings alone."""
+    cases: dict[str, Case] = {}
+    for row in rows:
+        case = cases.get(row["finding"])
+        if case is None:
+            case = cases[row["finding"]] = Case(row)
+        case.copies += 1
+        case.surfaces[surface(row)] += 1
+        if len(case.places) < places:
+            case.places.append(row)
+    return sorted(cases.values(), key=lambda case: case.rank)
+
+
+def surface(row: Row) -> str:
+    """The kind of place: ``s3`` of ``s3://bucket/key``; a path without scheme is a file."""
+    scheme, separator, _ = row["uri"].partition("://")
+    return scheme if separator and scheme else "file"
+
+
+def place(row: Row) -> str:
+    """``path:line``, as editors and terminals understand it. Not escaped."""
+    where = row["path"] or row["uri"]
+    return f"{where}:{row['line']}" if row["line"] else str(where)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a set of rows amounts to. Findings are counted once, whatever their copies."""
+
+    findings: int = 0
+    occurrences: int = 0
+    severity: Mapping[str, int] = field(default_factory=dict)
+    validity: Mapping[str, int] = field(default_factory=dict)
+    surface: Mapping[str, int] = field(default_factory=dict)
+    open_severity: Mapping[str, int] = field(default_factory=dict)
+    """Findings by severity that still ask for something: neither settled by a person nor gone."""
+    open_active: int = 0
+
+    def counts(self) -> dict[str, Any]:
+        """The ``counts`` object of the JSON report."""
+        return {
+            "findings": self.findings,
+            "occurrences": self.occurrences,
+            "by_severity": {name: self.severity.get(name, 0) for name in SEVERITIES},
+            "by_validity": {name: self.validity.get(name, 0) for name in ("active", "inactive", "unknown")},
+            "by_surface": dict(sorted(self.surface.items())),
+        }
+
+
+def tally(rows: Iterable[Row]) -> Tally:
+    """Count in one pass."""
+    occurrences = 0
+    surfaces: Counter[str] = Counter()
+    worst: dict[str, tuple[str, str]] = {}
+    pending: dict[str, tuple[str, str]] = {}
+    for row in rows:
+        occurrences += 1
+        surfaces[surface(row)] += 1
+        known = (row["severity"], row["validity"])
+        worst[row["finding"]] = known
+        if row["status"] not in _SETTLED and not row["gone_at"]:
+            pending[row["finding"]] = known
+    return Tally(
+        findings=len(worst),
+        occurrences=occurrences,
+        severity=Counter(severity for severity, _ in worst.values()),
+        validity=Counter(validity for _, validity in worst.values()),
+        surface=surfaces,
+        open_severity=Counter(severity for severity, _ in pending.values()),
+        open_active=sum(validity == "active" for _, validity in pending.values()),
+    )

@@ -1,0 +1,128 @@
+"""One self-contained HTML file: it loads nothing, and runs no script but its own.
+
+Style and script are inlined, and the content security policy admits exactly those two by their hash.
+All text passes two escapes: Jinja's for markup, ours for what cannot be seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from unsprawl.store import escape
+from unsprawl.store.cases import SEVERITIES, Case, gather, place, surface
+
+if TYPE_CHECKING:
+    from unsprawl.store.export import Report
+
+__all__ = ["MOST_FINDINGS", "MOST_PLACES", "write"]
+
+#: A page with more is slow to open; the text says how many are left out, and other formats hold all.
+MOST_FINDINGS: Final = 5_000
+MOST_PLACES: Final = 50
+_LONGEST_CONTEXT: Final = 2_000
+_BAR: Final = 240
+
+
+def write(report: Report, out: TextIO) -> None:
+    """Write the page."""
+    folder = resources.files("unsprawl.store") / "templates"
+    style = (folder / "report.css").read_text("utf-8")
+    script = (folder / "report.js").read_text("utf-8")
+    environment = Environment(autoescape=True, finalize=_finalize, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": "{:,}".format, "link": _link, "marked": _marked, "moment": _moment}
+    template = environment.from_string((folder / "report.html").read_text("utf-8"))
+    cases = gather(report.rows(), MOST_PLACES)
+    counts = report.tally()
+    page = template.generate(
+        report=report,
+        counts=counts,
+        cases=cases[:MOST_FINDINGS],
+        hidden=max(0, len(cases) - MOST_FINDINGS),
+        severities=SEVERITIES,
+        charts=_charts(cases, counts.severity),
+        sources=sorted({p["source"] for case in cases for p in case.places}),
+        gaps=[(line, gap) for line in report.coverage for gap in line.gaps],
+        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'",
+        style=Markup(style),
+        script=Markup(script),
+        place=place,
+        surface=surface,
+        text=_searched,
+    )
+    for piece in page:
+        out.write(piece)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return escape.plain(value)
+
+
+def _link(url: str | None) -> str:
+    """The address, when a click on it can only open a page."""
+    return url if url and url.startswith(("https://", "http://")) else ""
+
+
+def _marked(context: str, secret: str) -> list[list[tuple[str, bool]]]:
+    """The lines of a context as stretches of text, with the preview of the secret marked."""
+    lines = context[:_LONGEST_CONTEXT].splitlines()
+    if len(secret.strip("…")) < 2:
+        return [[(line, False)] for line in lines]
+    marked = []
+    for line in lines:
+        stretches = [(part, False) for part in line.split(secret)]
+        for at in range(len(stretches) - 1, 0, -1):
+            stretches.insert(at, (secret, True))
+        marked.append(stretches)
+    return marked
+
+
+def _moment(value: Any) -> str:
+    return str(value).replace("T", " ")[:16] if value else "–"
+
+
+def _searched(case: Case) -> str:
+    """What the search box looks through."""
+    row = case.row
+    words = [row["finding"], row["rule"], row["name"], row["secret"], row["owner"] or ""]
+    words += [f"{p['path']} {p['source']} {p['author'] or ''}" for p in case.places[:10]]
+    return escape.plain(" ".join(words).lower())
+
+
+def _charts(cases: list[Case], severity: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Bars of findings by severity, surface and rule; widths are ready for SVG."""
+    surfaces: Counter[str] = Counter()
+    rules: Counter[str] = Counter()
+    for case in cases:
+        surfaces.update(case.surfaces.keys())
+        rules[case.row["rule"]] += 1
+    bars = {
+        "Findings by severity": [(name, severity.get(name, 0)) for name in SEVERITIES],
+        "Findings by surface": surfaces.most_common(6),
+        "Findings by rule": rules.most_common(6),
+    }
+    charts = []
+    for title, counted in bars.items():
+        most = max([count for _, count in counted], default=0) or 1
+        series = [
+            {"name": name, "count": count, "width": max(2, round(_BAR * count / most)) if count else 0}
+            for name, count in counted
+        ]
+        charts.append({"title": title, "bars": series, "height": 26 * len(series) + 4})
+    return charts

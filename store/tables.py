@@ -1,0 +1,216 @@
+"""Tables for people: a grouped list of findings, the ledger, and any list of records.
+
+Everything that comes from outside is escaped before it reaches the terminal.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from unsprawl.store import escape
+from unsprawl.store.cases import SEVERITIES, Case, Row, gather, place
+
+if TYPE_CHECKING:
+    from unsprawl.store.export import Coverage, Report
+
+__all__ = ["console", "coverage", "findings", "records", "size"]
+
+_PLACES: Final = 3
+#: Without a terminal there is no width to fit; wide enough that few paths are cut.
+_WIDTH_IN_FILES: Final = 160
+_STYLE: Final = {
+    "critical": "bold red",
+    "high": "red",
+    "medium": "yellow",
+    "low": "cyan",
+    "active": "bold red",
+    "inactive": "green",
+    "complete": "green",
+    "partial": "yellow",
+    "skipped": "yellow",
+    "failed": "bold red",
+    "excluded": "dim",
+    "running": "cyan",
+}
+
+
+def console(out: TextIO) -> Console:
+    """A console that writes to ``out``, without markup, links or guesses about what the text means."""
+    width = None if out.isatty() or os.environ.get("COLUMNS") else _WIDTH_IN_FILES
+    return Console(file=out, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def size(count: int) -> str:
+    """Bytes for people, in decimal units: ``1.2 GB``."""
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 99.5 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """A place that loses its beginning rather than its end when the column is narrow."""
+
+    text: str
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text = self.text
+        if cell_len(text) > options.max_width:
+            while text and cell_len(text) > options.max_width - 1:
+                text = text[1:]
+            text = f"…{text}"
+        yield Text(text, style=self.style, no_wrap=True, overflow="ellipsis")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(16, cell_len(self.text)), cell_len(self.text))
+
+
+def _styled(value: str) -> Text:
+    return Text(escape.plain(value), style=_STYLE.get(value, ""))
+
+
+def _grid() -> Table:
+    return Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1), expand=False)
+
+
+def findings(report: Report, out: TextIO) -> None:
+    """Findings, worst first, each with its first places, then what was not read, then the sum."""
+    screen = console(out)
+    cases = gather(report.rows(), _PLACES)
+    if cases:
+        screen.print(_findings_grid(cases, screen.width))
+    gaps = [(line, gap) for line in report.coverage for gap in line.gaps if not gap.excluded]
+    for line, gap in gaps[:_GAPS]:
+        text = Text("not read  ", style="yellow")
+        text.append(f"{escape.plain(gap.uri)}: {escape.plain(gap.reason)}", style="default")
+        screen.print(text, overflow="fold")
+        if gap.hint:
+            screen.print(Text(f"          {escape.plain(gap.hint)}", style="dim"), overflow="fold")
+    if len(gaps) > _GAPS:
+        screen.print(Text(f"          and {len(gaps) - _GAPS} more", style="dim"))
+    counts = report.tally()
+    worst = ", ".join(f"{counts.severity[name]} {name}" for name in SEVERITIES if counts.severity.get(name))
+    total = f"{_number(counts.findings, 'finding')}{f' ({worst})' if worst else ''}"
+    if counts.occurrences != counts.findings:
+        total += f" in {_number(counts.occurrences, 'place')}"
+    end = Text(f"{total}. ", style="bold" if counts.findings else "green")
+    end.append("Coverage complete." if report.complete else "Coverage incomplete.", "green" if report.complete else "yellow")
+    screen.print(end)
+
+
+_GAPS: Final = 20
+
+
+def _findings_grid(cases: Sequence[Case], width: int) -> Table:
+    """Wide: a column for everything. Narrow: the secret below its rule, short ids, no status."""
+    grid = _grid()
+    wide = width >= 110
+    grid.add_column("Severity", no_wrap=True)
+    grid.add_column("Finding", no_wrap=True, style="dim")
+    grid.add_column("Rule", no_wrap=True, overflow="ellipsis", max_width=30 if wide else 22)
+    if wide:
+        grid.add_column("Secret", no_wrap=True, overflow="ellipsis", max_width=24)
+    grid.add_column("Where", ratio=1)
+    if wide:
+        grid.add_column("Label", no_wrap=True)
+        grid.add_column("Status", no_wrap=True)
+    grid.add_column("×", justify="right", no_wrap=True)
+    for case in cases:
+        row = case.row
+        places = [_Where(escape.plain(place(p)), "" if n == 0 else "dim") for n, p in enumerate(case.places)]
+        if case.copies > len(places):
+            places.append(_Where(f"and {case.copies - len(places)} more", "dim"))
+        where = Group(*places)
+        start = (_styled(row["severity"]), _text(row["finding"][: 12 if wide else 8]))
+        copies = _text(case.copies)
+        if wide:
+            grid.add_row(*start, _text(row["rule"]), _text(row["secret"]), where, _text(row["label"]), _status(row), copies)
+        else:
+            rule = Group(_line(row["rule"]), _line(row["secret"], "dim"))
+            grid.add_row(*start, rule, where, copies)
+    return grid
+
+
+def _line(value: str, style: str = "") -> Text:
+    return Text(escape.plain(value), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _status(row: Row) -> Text:
+    if row["gone_at"]:
+        return Text("gone", style="green")
+    return _styled(row["validity"]) if row["validity"] != "unknown" else _styled(row["status"])
+
+
+def _text(value: object) -> Text:
+    return Text(escape.plain(str(value)))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def coverage(rows: Sequence[Coverage], out: TextIO) -> None:
+    """The ledger, then each gap with its reason and what to do about it."""
+    screen = console(out)
+    grid = _grid()
+    grid.add_column("Source", no_wrap=True)
+    grid.add_column("What", ratio=1)
+    grid.add_column("Status", no_wrap=True)
+    for name in ("Read", "Unchanged", "Skipped", "Excluded", "Bytes"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        numbers = (row.documents, row.unchanged, row.skipped, row.excluded)
+        cells = [Text(f"{n:,}" if n else "–", style="" if n else "dim") for n in numbers]
+        grid.add_row(
+            _text(row.source), _Where(escape.plain(row.title)), _styled(str(row.status)), *cells, size(row.read_bytes)
+        )
+    if rows:
+        screen.print(grid)
+    for row in rows:
+        for reason in row.reasons:
+            head = Text(f"{escape.plain(row.source)}, {escape.plain(row.title)}: ", style="bold")
+            screen.print(head.append(escape.plain(reason), style="default"), overflow="fold")
+        for gap in row.gaps:
+            style = "dim" if gap.excluded else "yellow"
+            screen.print(
+                Text(f"  {'excluded' if gap.excluded else 'not read'}  ", style=style).append(
+                    f"{escape.plain(gap.uri)}: {escape.plain(gap.reason)}", style="default"
+                ),
+                overflow="fold",
+            )
+            if gap.hint:
+                screen.print(Text(f"            {escape.plain(gap.hint)}", style="dim"), overflow="fold")
+
+
+def records(columns: Sequence[str], values: Iterable[Sequence[object]], format: str, out: TextIO) -> None:
+    """Any list with the same columns a line, as table, csv or markdown."""
+    if format == "csv":
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([escape.cell(v) for v in line] for line in values)
+    elif format == "markdown":
+        out.write(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n")
+        for line in values:
+            out.write(f"| {' | '.join(escape.markdown(escape.cell(v)) for v in line)} |\n")
+    else:
+        grid = _grid()
+        for column in columns:
+            grid.add_column(column.replace("_", " ").capitalize(), overflow="fold")
+        for line in values:
+            grid.add_row(*(_styled("–" if v is None or v == "" else str(v)) for v in line))
+        console(out).print(grid)

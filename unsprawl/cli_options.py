@@ -1,0 +1,119 @@
+"""Options that several commands share, and what one call of the command line remembers."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from unsprawl.store.escape import plain
+
+__all__ = [
+    "CONTEXT",
+    "DEFAULT_STORE",
+    "FORMATS",
+    "Session",
+    "debug_option",
+    "detection_options",
+    "inform",
+    "output_options",
+    "quiet_option",
+    "session",
+    "store_options",
+]
+
+CONTEXT: Final[Mapping[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
+DEFAULT_STORE: Final = Path("unsprawl.db")
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Session:
+    """``when_stopped`` tells who presses Ctrl-C what became of the work."""
+
+    debug: bool = False
+    when_stopped: str = ""
+
+
+def session() -> Session:
+    """The session of the running command."""
+    return click.get_current_context().ensure_object(Session)
+
+
+def inform(text: str) -> None:
+    """Tell a person something that is neither a result nor an error."""
+    click.echo(plain(text), err=True)
+
+
+def _debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Session).debug = True
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def debug_option(command: _Command) -> _Command:
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, is_eager=True, callback=_debug,
+        help="Show tracebacks and what goes on inside, on stderr.",
+    )(command)  # fmt: skip
+
+
+def quiet_option(command: _Command) -> _Command:
+    return click.option("-q", "--quiet", is_flag=True, help="No progress and no summary: results and errors only.")(
+        command
+    )
+
+
+def output_options(formats: tuple[str, ...] = FORMATS) -> Callable[[_Command], _Command]:
+    """``--format`` and ``--output``."""
+
+    def decorate(command: _Command) -> _Command:
+        command = click.option(
+            "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+            help="Write to FILE (readable by you alone, replaced as a whole) instead of stdout.",
+        )(command)  # fmt: skip
+        return click.option(
+            "-f", "--format", type=click.Choice(formats), metavar="FORMAT",
+            help=f"One of {', '.join(formats)}.",
+        )(command)  # fmt: skip
+
+    return decorate
+
+
+def store_options(command: _Command) -> _Command:
+    """Which store to read."""
+    command = click.option(
+        "--config", type=click.Path(path_type=Path), metavar="CONFIG",
+        help="Read the store that this configuration names.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--store", type=click.Path(path_type=Path), metavar="FILE",
+        help=f"The store to read (default: {DEFAULT_STORE}).",
+    )(command)  # fmt: skip
+
+
+def detection_options(command: _Command) -> _Command:
+    """Which rules look, and how sure they have to be."""
+    for option in reversed(
+        [
+            click.option("-j", "--jobs", type=click.IntRange(1, 1024), metavar="N",
+                         help="Worker processes (default: one a CPU core)."),
+            click.option("--rules", type=click.Path(path_type=Path), multiple=True, metavar="PATH",
+                         help="Rules of your own besides ours: a YAML file or a folder. Repeatable."),
+            click.option("--exclude-rule", multiple=True, metavar="ID",
+                         help="Leave a rule out, by its id or a pattern (`generic.*`). Repeatable."),
+            click.option("--min-confidence", type=click.FloatRange(0, 1), metavar="0..1",
+                         help="Report only what is at least this likely a credential."),
+            click.option("--verify/--no-verify", default=None,
+                         help="Ask providers whether a secret still works. Off, and not in this version yet."),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
