@@ -1,0 +1,188 @@
+"""Why a match is no secret: what the words of a generic rule catch besides credentials.
+
+:func:`refuses` sees the value and the bytes around it. Exact formats are refused for nothing but a mask
+or the vendor's own EXAMPLE; the classifier judges what passes here. A generic rule with a
+``min_entropy`` is for values that a machine drew, one without is for passwords that people chose.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from unsprawl import lexicon
+
+if TYPE_CHECKING:
+    from unsprawl.detectors.rules import Rule
+
+__all__ = ["refuses"]
+
+#: How much of the surroundings is looked at, in bytes.
+_NEAR: Final = 160
+
+_MASK: Final = re.compile(rb"EXAMPLE|example|[xX]{6}|\*{3}|\.{3}|0{12}|1234567890(?:1234|abcd)|(?i:your[-_]|redacted|placeholder)")
+_REFERENCE: Final = re.compile(
+    rb"""(?x) ^ (?:
+        \$ [({] | \$ [A-Za-z_][A-Za-z0-9_]* (?: [)}"'] | $ ) | \$[0-9@*\#?] | \{\{ | \{% | <% | %\( | %\{ | %[A-Z_]+% | %[sdvq] | \#\{ | @@ | @\w+@
+      | (?i: secrets? | vars? | env | inputs? | params? | process\.env | os\.(?:environ|getenv) | getenv | self | this | local | data
+           | module | config | settings | context | ctx | request | req | options? | args | kwargs | credentials? | ssm | System ) [.\[(]
+      | (?i: vault | op | aws-sm | ssm | keyring | file | env | ref | secretref | keyvault | gcpsm | doppler | arn ) :
+      | ENC\[ | !Ref | !vault | !Sub | projects/ | AQICA | \{[A-Za-z_.]+\} $ | \{\d*\} | <[A-Za-z_ -]+>
+    )"""
+)
+_CODE: Final = re.compile(
+    rb"""(?x)
+        \w \( | \) $ | \w \[ ["'\w] | -> | :: | => | && | \|\| | \+= | [!=]= | \w\.\w+\.\w+\( | ^ [&*!]? \w+ (?: \.\w+ )* \( | ^ (?: new | await | return | function | lambda | async ) \b
+      | ^ [A-Za-z_]\w* (?: \. [A-Za-z_]\w* )+ $ | ^ \\?[$@%&] \w+ $ | ^ [\[({|\\] | ^ //
+    """
+)
+_TYPE: Final = frozenset(
+    b"""string str text int integer number bool boolean bytes byte char varchar any object none null nil undefined true false void
+    optional required secret password passwd pwd token key apikey username user email value values type types name field input label
+    the a an is are was and or not for with your you this that it in on to of from be will can should must has have if when
+    stdin prompt ask interactive hidden env file disabled enabled yes no on off auto random generated unset missing invalid wrong
+    incorrect expired changed updated reset required. protected encrypted hashed plain plaintext securestring self bearer basic
+    digest anonymous default empty sensitive authentication authorization manager policy access refresh admin/ root/ import export
+    return print echo cat const let var def class function public private static final protected""".split()
+)
+_PATH: Final = re.compile(
+    rb"""(?ix) ^ (?: \.{0,2}/ | ~/ | [a-z]:\\ | \\\\ | (?:https?|file|s3|gs|ftp|ws|wss):// [^@]* $ | urn: )
+      | ^ [\w.-]+ (?: / [\w.-]+ )+ / ? $ (?-i:)
+      | \. (?: py | js | ts | go | rb | java | php | html? | xml | json | ya?ml | toml | ini | conf | cfg | txt | md | pem | key | crt | cer | pub | p12 | pfx
+             | jks | log | sh | css | svg | png | jpe?g | gif | sql | csv | so | dll | exe | zip | gz | tmpl | tpl | vue | tsx | jsx ) $
+    """
+)
+_UUID: Final = re.compile(rb"(?i)^\{?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\}?$")
+_HASHES: Final = re.compile(
+    rb"(?i)sha-?(?:1|224|256|384|512)|md5|hash|digest|checksum|commit|revision|\brev\b|integrity|fingerprint|etag|thumbprint"
+    rb"|blob|\btree\b|\bsum\b|crc|uuid|guid|signature"
+)
+_NUMBER: Final = re.compile(rb"^[+-]?[\d.,:/_ -]+(?:%|px|em|ms|s|m|h|d|kb|mb|gb)?$|^0x[0-9a-fA-F]{1,8}$|^v?\d+(?:\.\d+)+")
+#: The name before a value, up to the operator.
+_KEY: Final = re.compile(rb"""([A-Za-z_][\w.-]*)[\\"'`\])>]*[ \t]*(?::=|=>|={1,3}|:|,|\(|[ \t])?[ \t]*(?:[bruf@]{0,2}\\?["'`])?$""")
+#: Keys that hold a word like "password" and something else than a password.
+_OTHER_KEY: Final = re.compile(
+    rb"""(?ix)
+      (?: public | publishable | csrf | xsrf | nonce | salt | next | page | continuation | sync | cancell?ation | sort | primary | foreign
+        | partition | cache | idempotency | row | object | translation | i18n | event | reset | forgot | confirm | show | hide | toggle | invalid | no
+        | wrong | missing | bad | verify | change | require | min | max | is | has | use | with | without | allow | enable | disable | get | set | validate | generate
+        | check | ask | prompt | hash(?:ed)? | encrypted | old ) [_.-]? (?: \w* [_.-] )? (?: pass | pwd | token | secret | key | auth | cred )
+    | (?: pass(?:word|wd|phrase)? | pwd | token | secret | key | auth | credentials? ) s? [_.-]?
+      (?: id s? | name | names | file | path | dir | url | uri | endpoint | type | kind | field | label | text | hint | help | title | message | msg | error | length | len
+        | size | count | limit | min | max | policy | strength | regexp? | pattern | format | rules? | valid\w* | expir\w* | ttl | lifetime | age
+        | timeout | prompt | input | box | form | page | view | class | icon | style | column | header | prefix | suffix | env | var | ref | arn | store
+        | manager | provider | service | source | usages? | algorithm | alg | encoder | encoding | hash(?:er|es|ed)? | version | required
+        | enabled | disabled | protected | reset | confirm\w* | change\w* | index | schema | state | status | mode | map | list | set | code | auth )
+        (?: [_.-] | $ | [A-Z] )
+    | (?: tokenizer | tokenize | secretary | passenger | passage | keyboard | keyword | monkey | hotkey | keypress | author | authority )
+    """
+)
+_STRONG_KEY: Final = re.compile(rb"(?i)pass|pwd|secret|api[_.-]?key|access[_.-]?key|private|token|cred|auth")
+#: Words that continue a sentence behind a prose match: what was matched is one of its words.
+_SENTENCE: Final = re.compile(rb"^[ \t]+(?:is|are|was|will|can|must|should|for|and|or|to|of|in|on|that|which|when|has|have|with|not|be|from)\b")
+
+
+def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
+    """The reason why ``value`` is no secret, or "". ``before`` and ``after`` are the bytes around it."""
+    if rule.kind == "exact":
+        return _refuses_exact(rule, value)
+    if lexicon.is_placeholder(value):
+        return "placeholder"
+    if _REFERENCE.match(value):
+        return "reference"
+    if rule.min_entropy and lexicon.entropy(value) < rule.min_entropy:
+        return "low entropy"
+    if rule.kind == "contextual":
+        return ""
+    line = before[-_NEAR:].rpartition(b"\n")[2]
+    reason = _refuses_shape(value) or _refuses_key(value, line)
+    if reason:
+        return reason
+    quoted = line[-1:] in b"\"'`" and line != b""
+    return _refuses_drawn(value, line, after) if rule.min_entropy else _refuses_chosen(value, line, after, quoted=quoted)
+
+
+def _refuses_exact(rule: Rule, value: bytes) -> str:
+    body = value[len(rule.prefix) :] if rule.prefix else value
+    if body.startswith(b"-----BEGIN") or value.startswith(b"-----BEGIN"):
+        return ""
+    if _MASK.search(body) and not lexicon.looks_random(_MASK.sub(b"", body)[:24]):
+        return "placeholder"
+    if len(body) >= 8 and lexicon.is_repetitive(body):
+        return "placeholder"
+    if rule.min_entropy and lexicon.entropy(body) < rule.min_entropy:
+        return "low entropy"
+    return ""
+
+
+def _refuses_shape(value: bytes) -> str:
+    if len(value) < 4:
+        return "too short"
+    if not any(48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122 or byte >= 128 for byte in value):
+        return "punctuation"
+    if value.lower().strip(b"()[]{}<>.,;:!?*") in _TYPE:
+        return "a word of the language"
+    if _PATH.search(value):
+        return "path or address"
+    return ""
+
+
+def _refuses_key(value: bytes, line: bytes) -> str:
+    found = _KEY.search(line)
+    key = found.group(1) if found else b""
+    if key and _OTHER_KEY.search(key):
+        return "key names something else"
+    if key and value.lower().replace(b"-", b"_") == key.lower().replace(b"-", b"_"):
+        return "value repeats the key"
+    if _UUID.match(value):
+        return "" if re.search(rb"(?i)api[_.-]?key|secret|passw|token", key) else "identifier"
+    return ""
+
+
+def _refuses_drawn(value: bytes, line: bytes, after: bytes) -> str:
+    """For keys and tokens: random characters are asked for."""
+    if _NUMBER.match(value):
+        return "number"
+    kind = lexicon.alphabet(value)
+    if kind in ("hex", "digits") and _HASHES.search(line[-64:]):
+        return "hash"
+    if kind == "text" and _CODE.search(value):
+        return "code"
+    if kind == "letters" and (len(value) < 20 or lexicon.words_in(value) >= 0.4):
+        return "words"
+    if lexicon.words_in(value) >= 0.65:
+        return "words"
+    if not any(48 <= byte <= 57 for byte in value) and lexicon.words_in(value) >= 0.35:
+        return "words"
+    if after[:1] == b"(" or (after[:1] == b"." and after[1:2].isalpha()):
+        return "code"
+    return ""
+
+
+def _refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool) -> str:
+    """For passwords: any word may be one, so the syntax around it must speak for it."""
+    if b" " in value and value.count(b" ") > 5:
+        return "prose"
+    if not quoted and _CODE.search(value):
+        return "code"
+    if not quoted and (after[:1] in (b"(", b"[") or (after[:1] == b"." and after[1:2].isalpha())):
+        return "code"
+    if quoted and re.search(rb"^\s*[+%.]\s*\w|%[sd]\b|\{\w*\}|\$\{|\\\(", after[1:8] + value):
+        return "code"
+    if value.isdigit() and len(value) < 4:
+        return "number"
+    if lexicon.is_weak(value):
+        return ""
+    if value.isalpha() and _is_prose(value, line, after, quoted=quoted):
+        return "prose"
+    return ""
+
+
+def _is_prose(value: bytes, line: bytes, after: bytes, *, quoted: bool) -> bool:
+    """A bare word after "password": in a sentence it is the next word of the sentence."""
+    if _SENTENCE.match(after):
+        return True
+    if quoted:
+        return False
+    words = line.count(b" ")
+    return words >= 4 or (words >= 2 and value.islower() and after[:1] == b" ")

@@ -1,0 +1,259 @@
+"""One rule file, checked key by key. The words of every error are made here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from unsprawl.detectors import freespacing, offline
+from unsprawl.detectors.rules import Rule, nearest
+from unsprawl.errors import ConfigError, RuleError
+from unsprawl.records import Severity
+from unsprawl.shape import Path, Places
+from unsprawl.yamltext import parse as parse_yaml
+
+__all__ = ["KEYS", "parse", "schema"]
+
+_KINDS: Final = ("exact", "contextual", "generic")
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)+")
+_REQUIRED: Final = ("id", "name", "severity", "keywords", "pattern")
+#: A rule file is written by a person. What is larger is a mistake or an attack.
+_LARGEST: Final = 4 << 20
+_TEXT: Final = {"type": "string", "minLength": 1}
+_TEXTS: Final = {"type": "array", "items": _TEXT}
+_MATCHER: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "properties": {
+        "status": {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}},
+        "json": {"type": "object", "description": "Dotted path to the value, or to a list of values, it must have."},
+        "contains": {**_TEXTS, "description": "The body holds one of these."},
+    },
+}
+#: The one description of a rule: the loader checks against it, and it is published as JSON Schema.
+KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "id": {**_TEXT, "pattern": f"^{_ID.pattern}$", "description": "provider.kind"},
+    "name": {**_TEXT, "description": "What it is called in findings."},
+    "severity": {"enum": [severity.value for severity in Severity]},
+    "kind": {"enum": list(_KINDS), "description": "How far a match alone can be believed; exact if not given."},
+    "keywords": {**_TEXTS, "minItems": 1, "description": "One of these stands in every match, in any case."},
+    "pattern": {**_TEXT, "description": "RE2, free spacing, one group named secret."},
+    "superset": {**_TEXT, "description": "What Hyperscan searches in place of the pattern."},
+    "prefix": {**_TEXT, "description": "The public start of the value; derived from the pattern if not given."},
+    "identity": {**_TEXTS, "description": "Companion groups that are part of the identity."},
+    "offline": {"enum": sorted(offline.CHECKS), "description": "The check that needs no network."},
+    "min_entropy": {"type": "number", "minimum": 0, "maximum": 8, "description": "Bits a character."},
+    "examples": {**_TEXTS, "description": "Templates that this rule alone must find."},
+    "negatives": {**_TEXTS, "description": "Near misses that it must not find."},
+    "remediation": {**_TEXTS, "description": "Where to revoke it, where to see its use."},
+    "check": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["request", "active", "inactive"],
+        "properties": {
+            "request": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["url"],
+                "properties": {
+                    "method": {"enum": ["GET", "HEAD", "POST"]},
+                    "url": {**_TEXT, "pattern": "^https://"},
+                    "hosts": {**_TEXTS, "description": "Allowed hosts (globs) when the url holds a companion."},
+                    "bearer": {"type": "boolean", "description": "Authorization: Bearer {secret}"},
+                    "basic": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+                    "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "form": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "json": {"type": "object"},
+                },
+            },
+            "active": _MATCHER,
+            "inactive": _MATCHER,
+        },
+    },
+}
+
+
+def schema() -> Mapping[str, Any]:
+    """The JSON Schema of a rule file, for editors."""
+    rule = {"type": "object", "additionalProperties": False, "required": list(_REQUIRED), "properties": dict(KEYS)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "unsprawl rule file",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["rules"],
+        "properties": {"rules": {"type": "array", "items": rule}},
+    }
+
+
+def parse(text: bytes, name: str) -> list[Rule]:
+    """The rules of one file called ``name``. Raises ``RuleError`` for the first mistake."""
+    if len(text) > _LARGEST:
+        raise RuleError(f"{name}: {len(text)} bytes are too large for a rule file")
+    try:
+        value, lines = parse_yaml(text.decode(), name)
+    except UnicodeDecodeError:
+        raise RuleError(f"{name}: not text in UTF-8") from None
+    except ConfigError as error:
+        raise RuleError(error.message, hint=error.hint) from None
+    if not isinstance(value, dict):
+        raise RuleError(f"{name}: a rule file has one key 'rules' with a list", hint="See docs/rules.md.")
+    for key in value:
+        if key != "rules":
+            raise RuleError(f"{name}:{lines[key,]}: unknown key '{key}'{nearest(key, ['rules'])}")
+    if not isinstance(value.get("rules"), list):
+        raise RuleError(f"{name}: a rule file has one key 'rules' with a list", hint="See docs/rules.md.")
+    return [_Reader(name, lines, index).rule(item) for index, item in enumerate(value["rules"])]
+
+
+class _Reader:
+    """Builds one rule; knows where each of its keys stands."""
+
+    def __init__(self, name: str, lines: Places, index: int) -> None:
+        self._name = name
+        self._lines = lines
+        self._root: Path = ("rules", index)
+        self._id = ""
+
+    def rule(self, item: Any) -> Rule:
+        if not isinstance(item, dict):
+            raise self._error((), "a rule is a mapping")
+        self._id = item["id"] if isinstance(item.get("id"), str) else ""
+        for key in _REQUIRED:
+            if key not in item:
+                raise self._error((), f"'{key}' is missing")
+        for key, value in item.items():
+            if key not in KEYS:
+                raise self._error((key,), f"unknown key '{key}'{nearest(key, KEYS)}")
+            self._conforms(value, KEYS[key], (key,))
+        pattern = freespacing.strip(item["pattern"])
+        superset = freespacing.strip(item.get("superset", ""))
+        groups = self._groups(pattern, superset)
+        for index, group in enumerate(item.get("identity", ())):
+            if group not in groups:
+                raise self._error(("identity", index), f"the pattern has no group '{group}'{nearest(group, groups)}")
+        self._request(item.get("check"), groups)
+        return Rule(
+            id=item["id"],
+            name=item["name"],
+            provider=item["id"].partition(".")[0],
+            severity=Severity(item["severity"]),
+            keywords=tuple(keyword.lower() for keyword in item["keywords"]),
+            pattern=pattern,
+            superset=superset,
+            prefix=item.get("prefix") or freespacing.literal_prefix(pattern),
+            kind=item.get("kind", "exact"),
+            identity=tuple(item.get("identity", ())),
+            offline=item.get("offline", ""),
+            min_entropy=float(item.get("min_entropy", 0)),
+            check=item.get("check"),
+            remediation=tuple(item.get("remediation", ())),
+            examples=tuple(item.get("examples", ())),
+            negatives=tuple(item.get("negatives", ())),
+            file=self._name,
+            line=self._line(()),
+        )
+
+    def _line(self, path: Path) -> int:
+        full = (*self._root, *path)
+        while full not in self._lines:
+            full = full[:-1]
+        return self._lines[full]
+
+    def _error(self, path: Path, what: str, hint: str = "") -> RuleError:
+        rule = f" rule '{self._id}':" if self._id else ""
+        return RuleError(f"{self._name}:{self._line(path)}:{rule} {what}", hint=hint)
+
+    def _conforms(self, value: Any, wanted: Mapping[str, Any], path: Path) -> None:
+        """The part of JSON Schema that :data:`KEYS` uses, with errors that a person can act on."""
+        what = ".".join(str(part) for part in path if not isinstance(part, int))
+        if "enum" in wanted:
+            known = wanted["enum"]
+            if value not in known:
+                raise self._error(path, f"'{what}' is one of {', '.join(known)}{nearest(str(value), known)}")
+            return
+        kind = wanted.get("type")
+        python = {"string": str, "array": list, "object": dict, "number": (int, float), "integer": int, "boolean": bool}
+        if kind and (not isinstance(value, python[kind]) or (isinstance(value, bool) and kind != "boolean")):
+            names = {"string": "text (in quotes)", "array": "a list", "object": "a mapping", "boolean": "true or false"}
+            raise self._error(path, f"'{what}' must be {names.get(kind, 'a number')}")
+        if kind == "string":
+            if len(value.strip()) < wanted.get("minLength", 0):
+                raise self._error(path, f"'{what}' is empty")
+            if "pattern" in wanted and not re.search(wanted["pattern"], value):
+                raise self._error(path, f"'{what}' does not look like {wanted.get('description') or wanted['pattern']}")
+        elif kind in ("number", "integer"):
+            if not wanted.get("minimum", value) <= value <= wanted.get("maximum", value):
+                raise self._error(path, f"'{what}' must be {wanted['minimum']} to {wanted['maximum']}")
+        elif kind == "array":
+            if not wanted.get("minItems", 0) <= len(value) <= wanted.get("maxItems", len(value)):
+                raise self._error(path, f"'{what}' has {len(value)} items, {wanted['minItems']} are needed")
+            for index, item in enumerate(value):
+                self._conforms(item, wanted["items"], (*path, index))
+        elif kind == "object":
+            self._mapping(value, wanted, path, what)
+
+    def _mapping(self, value: Any, wanted: Mapping[str, Any], path: Path, what: str) -> None:
+        properties = wanted.get("properties", {})
+        others = wanted.get("additionalProperties", True)
+        if len(value) < wanted.get("minProperties", 0):
+            raise self._error(path, f"'{what}' is empty")
+        for key in wanted.get("required", ()):
+            if key not in value:
+                raise self._error(path, f"'{what}.{key}' is missing")
+        for key, item in value.items():
+            if key in properties:
+                self._conforms(item, properties[key], (*path, key))
+            elif others is False:
+                raise self._error((*path, key), f"unknown key '{what}.{key}'{nearest(key, properties)}")
+            elif isinstance(others, Mapping):
+                self._conforms(item, others, (*path, key))
+
+    def _groups(self, pattern: str, superset: str) -> Sequence[str]:
+        """The named groups of the pattern, after a look at everything that can be wrong with it."""
+        import re2
+
+        quiet = re2.Options()
+        quiet.log_errors = False
+        try:
+            names = list(re2.compile(f"(?m){pattern}", options=quiet).groupindex)
+        except re2.error as error:
+            if not superset:
+                hint = "RE2 has no look-around; such a pattern needs a 'superset' that RE2 can read."
+                raise self._error(("pattern",), f"bad pattern: {_words(error)}", hint) from None
+            names = self._beyond_re2(pattern)
+        if superset:
+            try:
+                re2.compile(f"(?m){superset}", options=quiet)
+            except re2.error as error:
+                raise self._error(("superset",), f"bad superset: {_words(error)}") from None
+        if names.count("secret") != 1:
+            raise self._error(("pattern",), "the pattern needs one group (?P<secret>…)")
+        return names
+
+    def _beyond_re2(self, pattern: str) -> list[str]:
+        import regex
+
+        try:
+            return list(regex.compile(pattern).groupindex)
+        except regex.error as error:
+            raise self._error(("pattern",), f"bad pattern: {error}") from None
+
+    def _request(self, check: Any, groups: Sequence[str]) -> None:
+        """A check may be sent to the hosts it names, and to no other."""
+        if check is None:
+            return
+        url = check["request"]["url"]
+        for name in re.findall(r"\{(\w+)\}", url):
+            if name not in groups:
+                raise self._error(("check", "request", "url"), f"the pattern has no group '{name}'{nearest(name, groups)}")
+        if "{" in urlsplit(url).netloc and not check["request"].get("hosts"):
+            raise self._error(("check", "request"), "a url with a companion for host needs 'hosts'")
+
+
+def _words(error: Exception) -> str:
+    first = error.args[0] if error.args else ""
+    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)

@@ -1,0 +1,202 @@
+"""Rules: what they are, and how they are read from ``detectors/rules/<provider>.yaml`` and from users' files.
+
+Reading is strict (every mistake names file, line, rule and the nearest known key) and done once:
+the parsed set is kept in the user's cache under a hash of the files' bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from unsprawl.errors import RuleError
+from unsprawl.records import Severity
+
+__all__ = ["BUILTIN", "Kind", "Rule", "RuleSet", "load", "nearest"]
+
+BUILTIN: Final = Path(__file__).parent / "rules"
+#: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
+_FORMAT: Final = 3
+
+Kind: TypeAlias = Literal["exact", "contextual", "generic"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One kind of secret: how it is recognised, tested, proved and undone.
+
+    ``pattern`` has one group named ``secret``; its other named groups are companions. ``kind`` says
+    how far the match alone can be believed: ``exact`` formats are distinctive, ``contextual`` ones
+    need the words around them, ``generic`` ones only look like an assignment. ``superset`` is what
+    Hyperscan searches in place of ``pattern`` (look-around, or an end that would match at every
+    byte). ``identity`` names the companions that make two equal values two cases. ``min_entropy``
+    is in bits a character. ``examples`` and ``negatives`` are templates of ``unsprawl.placeholders``.
+    """
+
+    id: str
+    name: str
+    provider: str
+    severity: Severity
+    keywords: tuple[str, ...]
+    pattern: str
+    superset: str = ""
+    prefix: str = ""
+    kind: Kind = "exact"
+    identity: tuple[str, ...] = ()
+    offline: str = ""
+    min_entropy: float = 0.0
+    check: Mapping[str, Any] | None = None
+    remediation: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    negatives: tuple[str, ...] = ()
+    file: str = ""
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules in the order of their ids. ``digest`` changes when the same text could match differently."""
+
+    rules: tuple[Rule, ...]
+    digest: str = field(default="", compare=False)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Rule]:
+        return {rule.id: rule for rule in self.rules}
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+
+def load(
+    paths: Sequence[Path] = (), exclude: Collection[str] = (), *, builtin: bool = True, cache: Path | None = None
+) -> RuleSet:
+    """The built-in rules, those of ``paths`` (files or folders), less ``exclude`` (ids or globs such as ``jwt.*``).
+
+    ``cache`` is a folder (default: the user's cache folder). Raises ``RuleError``.
+    """
+    files = _files(([BUILTIN] if builtin else []) + [Path(path) for path in paths])
+    texts = [(file, _read(file)) for file in files]
+    key = hashlib.sha256(f"{_FORMAT}\0".encode())
+    for file, text in texts:
+        key.update(f"{file.name}\0{len(text)}\0".encode())
+        key.update(text)
+    folder = _cache_folder() if cache is None else cache
+    rules = _recall(folder, key.hexdigest())
+    if rules is None:
+        rules = _parse_all(texts)
+        _remember(folder, key.hexdigest(), rules)
+    if exclude:
+        rules = _excluding(rules, exclude)
+    return RuleSet(rules, _digest(rules))
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """``; did you mean 'pattern'?``, or nothing when no known word is near."""
+    from unsprawl import shape
+
+    close = shape.nearest(word, known)
+    return f"; did you mean '{close}'?" if close else ""
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml"))
+            if not found and path != BUILTIN:
+                raise RuleError(f"{path}: no rule file (*.yaml) in this folder")
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise RuleError(f"{path}: no such rule file")
+    return list(dict.fromkeys(files))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RuleError(f"{path}: {error.strerror or 'cannot be read'}") from None
+
+
+def _parse_all(texts: Sequence[tuple[Path, bytes]]) -> tuple[Rule, ...]:
+    from unsprawl.detectors import rulefile  # pulls in yaml and re2, needed only when no cache holds the set
+
+    rules: dict[str, Rule] = {}
+    for file, text in texts:
+        name = f"rules/{file.name}" if file.parent == BUILTIN else str(file)
+        for rule in rulefile.parse(text, name):
+            first = rules.setdefault(rule.id, rule)
+            if first is not rule:
+                raise RuleError(
+                    f"{rule.place}: rule '{rule.id}' is defined twice, first at {first.place}",
+                    hint="Give one of them another id, or leave one out with --exclude-rule.",
+                )
+    return tuple(rules[id] for id in sorted(rules))
+
+
+def _excluding(rules: Sequence[Rule], exclude: Collection[str]) -> tuple[Rule, ...]:
+    for glob in exclude:
+        if not any(fnmatchcase(rule.id, glob) for rule in rules):
+            ids = [rule.id for rule in rules]
+            raise RuleError(f"no rule is named '{glob}'{nearest(glob, ids)}", hint="`unsprawl rules list` shows all.")
+    return tuple(rule for rule in rules if not any(fnmatchcase(rule.id, glob) for glob in exclude))
+
+
+def _digest(rules: Sequence[Rule]) -> str:
+    """Over what decides which text matches; a better remediation step must not cause a new crawl."""
+    digest = hashlib.sha256()
+    for rule in rules:
+        parts = (rule.id, rule.pattern, rule.superset, rule.kind, rule.offline, str(rule.min_entropy))
+        for part in (*parts, *rule.keywords, "", *rule.identity):
+            digest.update(part.encode())
+            digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+# --- the cache: parsing a thousand rules costs half a second, decoding them some milliseconds -----
+
+
+def _cache_folder() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("unsprawl")
+
+
+def _recall(folder: Path, key: str) -> tuple[Rule, ...] | None:
+    import msgspec
+
+    try:
+        raw = (folder / f"rules-{key[:32]}.msgpack").read_bytes()
+        return msgspec.msgpack.decode(raw, type=tuple[Rule, ...])
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _remember(folder: Path, key: str, rules: Sequence[Rule]) -> None:
+    """Best effort: a read-only home directory costs time, not findings."""
+    import os
+    import tempfile
+
+    import msgspec
+
+    target = folder / f"rules-{key[:32]}.msgpack"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".rules-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.msgpack.encode(rules))
+        Path(temporary).replace(target)
+    except OSError:
+        return

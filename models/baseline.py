@@ -1,0 +1,146 @@
+"""A transparent first classifier: points for what a reader would notice, no training.
+
+``confidence`` is on the scale that the trained network is calibrated to, the probability that the
+string is a credential value at all:
+
+    0.98          the format proves itself (a checksum fits, a key parses)
+    0.90          a vendor's distinctive format
+    0.70 .. 0.85  a shape that is a key only beside the vendor's name
+    0.30 .. 0.80  an assignment; moved by how random the value is and by the words around it
+    0.05          a placeholder, a documented example, a public value
+
+Label and environment come from the path and from the words of the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from unsprawl import lexicon
+from unsprawl.records import Candidate, Document, Environment, Label, Verdict
+
+__all__ = ["BaselineClassifier"]
+
+_PROVEN: Final = 0.98
+_EXACT: Final = 0.90
+_CONTEXTUAL: Final = 0.75
+_GENERIC: Final = 0.55
+_NOTHING: Final = 0.05
+
+_TEST_PATH: Final = re.compile(
+    r"(?i)(?:^|[/_.!-])(?:tests?|testing|testdata|test-data|fixtures?|specs?|__tests__|e2e|mocks?|fakes?|stubs?|cassettes|sandbox)(?:[/_.-]|$)"
+)
+_DOC_PATH: Final = re.compile(
+    r"(?i)(?:^|/)(?:docs?|documentation|examples?|samples?|tutorials?|man|demo)/|(?:^|/)(?:readme|changelog|news)[^/]*$"
+    r"|\.(?:example|sample|dist|template|tmpl|tpl|skel)(?:\.\w+)?$"
+)
+_TEST_WORD: Final = re.compile(rb"(?i)\b(?:tests?|testing|unit[ _-]?test|mock(?:ed)?|fake|dummy|stub|fixture|assert\w*|expect)\b|\btest_")
+_EXAMPLE_WORD: Final = re.compile(rb"(?i)\b(?:e\.g\.|for example|example|sample|such as|looks like|placeholder|documentation)\b")
+_ENVIRONMENTS: Final = (
+    (Environment.PRODUCTION, re.compile(rb"(?i)(?:^|[^a-z])(?:prod|production|live|prd)(?:[^a-z]|$)")),
+    (Environment.STAGING, re.compile(rb"(?i)(?:^|[^a-z])(?:stag(?:ing|e)|stg|preprod|pre-prod|uat|qa)(?:[^a-z]|$)")),
+    (Environment.TEST, re.compile(rb"(?i)(?:^|[^a-z])(?:tests?|testing|ci|sandbox|e2e)(?:[^a-z]|$)")),
+    (Environment.DEVELOPMENT, re.compile(rb"(?i)(?:^|[^a-z])(?:dev|develop(?:ment)?|local(?:host)?|127\.0\.0\.1)(?:[^a-z]|$)")),
+)
+_HASH_WORD: Final = re.compile(rb"(?i)sha-?\d|md5|hash|digest|checksum|commit|integrity|fingerprint|etag")
+_PUBLIC_WORD: Final = re.compile(rb"(?i)public[_-]?key|publishable|pk_(?:test|live)_|site[_-]?key|client[_-]?id\b")
+_STRONG_WORD: Final = re.compile(rb"(?i)pass(?:word|wd|phrase)?|pwd|secret|credential|private[_-]?key|api[_-]?key|auth")
+
+
+class BaselineClassifier:
+    """``records.Classifier`` without a model.
+
+    ``kinds`` maps rule ids to ``exact``, ``contextual`` or ``generic``, as the rule set says. Without
+    it an unknown rule is taken for exact, unless its provider is ``generic``.
+    """
+
+    version = "baseline-1"
+
+    def __init__(self, kinds: Mapping[str, str] | None = None) -> None:
+        self._kinds = kinds or {}
+
+    def score(self, candidates: Sequence[tuple[Document, Candidate]]) -> list[Verdict]:
+        """One verdict a candidate, in order."""
+        return [self._judge(document, candidate) for document, candidate in candidates]
+
+    def _judge(self, document: Document, candidate: Candidate) -> Verdict:
+        value = candidate.secret.reveal()
+        path = f"{document.path or document.uri}!/{candidate.member}" if candidate.member else document.path or document.uri
+        line = _line(candidate)
+        environment = _environment(path, candidate, line)
+        proven = candidate.check is not None and candidate.check.exact
+        kind = self._kinds.get(candidate.rule) or ("generic" if candidate.rule.startswith("generic.") else "exact")
+        if not proven and lexicon.is_placeholder(_body(candidate, value)) and (kind != "exact" or len(value) < 24):
+            return Verdict(_NOTHING, Label.PLACEHOLDER, environment)
+        label = _label(path, line, candidate)
+        if proven:
+            return Verdict(_PROVEN, label, environment)
+        if kind == "exact":
+            return Verdict(_EXACT, label, environment)
+        if kind == "contextual":
+            bonus = 0.1 if lexicon.looks_random(value) else -0.05
+            return Verdict(_CONTEXTUAL + bonus - _doubt(label), label, environment)
+        return self._judge_generic(value, line, label, environment)
+
+    @staticmethod
+    def _judge_generic(value: bytes, line: bytes, label: Label, environment: Environment) -> Verdict:
+        if lexicon.is_weak(value):
+            weak = label if label in (Label.TEST, Label.EXAMPLE) else Label.WEAK
+            return Verdict(0.5 - _doubt(label), weak, environment)
+        score = _GENERIC
+        if lexicon.looks_random(value):
+            score += 0.15
+        elif lexicon.words_in(value) > 0.8 and value.isalpha():
+            score -= 0.2
+        elif _mixed(value):
+            score += 0.1
+        if lexicon.alphabet(value) == "hex" and len(value) in (32, 40, 64, 128) and _HASH_WORD.search(line):
+            return Verdict(0.15, Label.HASH, environment)
+        if _PUBLIC_WORD.search(line) and not _STRONG_WORD.search(line):
+            return Verdict(0.15, Label.PUBLIC, environment)
+        if _STRONG_WORD.search(line):
+            score += 0.1
+        return Verdict(round(min(0.85, max(_NOTHING, score - _doubt(label))), 3), label, environment)
+
+
+def _body(candidate: Candidate, value: bytes) -> bytes:
+    prefix = candidate.secret.prefix.encode()
+    return value[len(prefix) :] if prefix and value.startswith(prefix) else value
+
+
+def _line(candidate: Candidate) -> bytes:
+    """The rest of the candidate's line, without the value."""
+    left = candidate.before.rpartition(b"\n")[2][-200:]
+    right = candidate.after.partition(b"\n")[0][:120]
+    return left + b" " + right
+
+
+def _label(path: str, line: bytes, candidate: Candidate) -> Label:
+    if _TEST_PATH.search(path) or _TEST_WORD.search(line):
+        return Label.TEST
+    nearby = candidate.before[-240:]
+    if _DOC_PATH.search(path) or _EXAMPLE_WORD.search(line) or _EXAMPLE_WORD.search(nearby):
+        return Label.EXAMPLE
+    return Label.REAL
+
+
+def _doubt(label: Label) -> float:
+    return {Label.TEST: 0.1, Label.EXAMPLE: 0.2}.get(label, 0.0)
+
+
+def _mixed(value: bytes) -> bool:
+    """Letters with digits or punctuation: what password policies make people write."""
+    letters = any(chr(byte).isalpha() for byte in value)
+    return letters and (any(48 <= byte <= 57 for byte in value) or any(byte in b"!@#$%^&*+?~" for byte in value))
+
+
+def _environment(path: str, candidate: Candidate, line: bytes) -> Environment:
+    """The nearest word wins: first the line, then the path, then the lines around."""
+    around = candidate.before[-400:] + b" " + candidate.after[:200]
+    for text in (line, path.encode("utf-8", "replace"), around):
+        for environment, words in _ENVIRONMENTS:
+            if words.search(text):
+                return environment
+    return Environment.UNKNOWN

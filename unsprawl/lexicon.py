@@ -1,0 +1,115 @@
+"""Words and shapes by which people recognise a value: a stand-in, a default password, random characters.
+
+Shared by the generic rules (which refuse) and the first classifier (which labels). All functions
+take bytes and cost microseconds: they run on every generic hit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+__all__ = ["alphabet", "entropy", "is_placeholder", "is_repetitive", "is_weak", "looks_random", "words_in"]
+
+#: A value that holds one of these is a stand-in: nobody's credential, whatever surrounds it.
+_PLACEHOLDER: Final = re.compile(
+    rb"""(?ix)
+      (?:^|[^a-z]) (?: your | my | some | the | insert | enter | put | add | replace | use | paste )
+        [-_ ]? (?: own | new | actual | real | secret | super | strong | secure | api | access | auth | private | client | app | db
+                 | database | account | user | token | key | pass(?:word)? | pwd | password | value | bot | here | webhook )
+    | change[-_ ]?(?: me | it | this ) | replace[-_ ]?(?: me | this | with ) | fill[-_ ]?(?: me | in )
+    | place[-_ ]?holder | dummy | redacted | removed | masked | hidden | sanitized | omitted | not[-_ ]?(?: real | set | used | needed )
+    | (?:^|[^a-z]) (?: example | sample | foo | foobar | bar | baz | fake | todo | tbd | fixme | n/?a | none | null | nil | undefined
+                     | true | false | empty | blank | unknown | default | xxx+ | yyy+ | zzz+ | lorem | ipsum ) (?: [^a-z] | $ )
+    | example(?:key|token|secret|password|pass|value|only)? $ | (?:key|token|secret|pass(?:word)?) [-_ ]? (?: here | goes )
+    | x{5,} | \*{3,} | \.{3,} | \?{3,} | _{5,} | -{6,} | ={4,} | \#{4,} | •{2,} | …
+    | ^ (?: abc123 | abcdef+ | 0?123456789(?:0|abc.*)? | a1b2c3.* | deadbeef.* | cafebabe.* | 0123456789abcdef.* | abcdefghij.*
+          | qwertyuiop.* | 1234567890.* )  $
+    """
+)
+#: Passwords that everybody tries first. They are credentials, but poor ones.
+_WEAK: Final = frozenset(
+    rb"""password passw0rd p@ssw0rd p@ssword pa$$word passwd pass secret topsecret supersecret s3cret admin administrator root toor
+    user guest welcome letmein qwerty qwerty123 abc123 iloveyou monkey dragon master login test tester testing testtest test123 test1234
+    123 1234 12345 123456 1234567 12345678 123456789 1234567890 0000 00000000 1111 111111 11111111 4321 54321 654321 87654321
+    password1 password12 password123 password1234 password! password1! admin123 admin1234 root123 guest123 user123 secret123 pass123
+    pass1234 passw0rd1 passw0rd! welcome1 welcome123 changeit changeme changeme123 change_me default temp temp123 demo demo123 postgres
+    mysql mongo mongodb redis rabbitmq oracle sa sysadmin minio minioadmin elastic kibana grafana jenkins vagrant docker ubuntu raspberry
+    zabbix nagios tomcat s3cr3t hunter2 foobar foo bar private public cisco system manager scott tiger""".split()
+)
+#: Syllable-like runs: letters in an order that languages use.
+_WORD: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
+_VOWEL: Final = frozenset(b"aeiouyAEIOUY")
+
+
+def entropy(value: bytes) -> float:
+    """Shannon entropy in bits a character. 0 for an empty value."""
+    size = len(value)
+    if size < 2:
+        return 0.0
+    total = 0.0
+    for byte in set(value):
+        count = value.count(byte)
+        total -= count * math.log2(count / size)
+    return total / size
+
+
+def alphabet(value: bytes) -> str:
+    """The narrowest of digits, hex, letters, alnum, base64, text that holds the value."""
+    if value.isdigit():
+        return "digits"
+    if not value.strip(b"0123456789abcdef") or not value.strip(b"0123456789ABCDEF"):
+        return "hex"
+    if value.isalpha():
+        return "letters"
+    if value.isalnum():
+        return "alnum"
+    if not value.strip(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="):
+        return "base64"
+    return "text"
+
+
+def is_repetitive(value: bytes) -> bool:
+    """Few different characters for the length, or one period repeated: a mask or a test pattern."""
+    size = len(value)
+    if size < 6:
+        return size > 2 and len(set(value)) == 1
+    if len(set(value)) <= max(2, size // 16):
+        return True
+    return any(value[period:] == value[:-period] for period in range(1, min(9, size // 2)))
+
+
+def is_placeholder(value: bytes) -> bool:
+    """Whether the value says of itself that it stands for another one."""
+    if len(value) > 2 and value[:1] in b"<[{%" and value[-1:] in b">]}%":
+        return True
+    return is_repetitive(value) or _PLACEHOLDER.search(value) is not None
+
+
+def is_weak(value: bytes) -> bool:
+    """Whether the value is a password that everybody would guess."""
+    return value.lower() in _WEAK
+
+
+def words_in(value: bytes) -> float:
+    """The share of the value that reads like words: 0 (random) to 1 (an identifier or prose)."""
+    covered = 0
+    for word in _WORD.findall(value):
+        vowels = sum(byte in _VOWEL for byte in word)
+        if 0.2 <= vowels / len(word) <= 0.75:
+            covered += len(word)
+    return covered / len(value) if value else 0.0
+
+
+def looks_random(value: bytes) -> bool:
+    """Whether a value of sixteen or more characters was drawn by a machine, as keys are."""
+    kind = alphabet(value)
+    bits = entropy(value)
+    if kind == "hex":
+        return len(value) >= 20 and bits >= 2.8
+    if kind == "digits":
+        return False
+    if kind == "letters":
+        return len(value) >= 20 and bits >= 3.6 and words_in(value) < 0.5
+    return len(value) >= 16 and bits >= 3.2 and words_in(value) < 0.55
