@@ -1,0 +1,1 @@
+"""How unsprawl speaks HTTP: patience, pacing, and credentials that never leave their host."""

@@ -1,0 +1,80 @@
+"""What became of a file of an image: whether a later layer deletes or overwrites it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO, Final
+
+from unsprawl.crawlers.images import short
+from unsprawl.crawlers.layers import LayerNames, NamesCache, member_path, read_names
+from unsprawl.errors import SourceError
+from unsprawl.records import Json
+
+__all__ = ["fate_of"]
+
+_cache: Final = NamesCache()
+_DONE: Final = {"deletes": "deleted", "overwrites": "overwritten"}
+
+
+def fate_of(
+    stacks: Sequence[Mapping[str, Any]],
+    member: str,
+    open_layer: Callable[[list[tuple[str, str, str, int]]], BinaryIO],
+) -> Mapping[str, Json]:
+    """``deleted_in`` or ``overwritten_in`` and ``deleted_by``/``overwritten_by``, with ``hidden`` in words.
+
+    Empty when the file is still visible in every image. When only some images hide it, ``hidden``
+    says in how many; when a layer above cannot be read, it says that this is not known.
+    """
+    path = member_path(member)
+    if not path:
+        return {}
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    unknown = ""
+    for stack in stacks:
+        try:
+            hiding = _hiding(stack["layers"], path, open_layer)
+        except SourceError as error:
+            unknown = unknown or error.message
+            continue
+        if hiding:
+            found.append(hiding)
+    if not found:
+        return {"hidden": f"not known whether a later layer hides it: {unknown}"} if unknown else {}
+    deed, layer = found[0]
+    digest, instruction = layer["places"][0][1], layer["instruction"]
+    done = _DONE[deed]
+    by = f" by {instruction}" if instruction else ""
+    some = f" in {len(found)} of {len(stacks)} stacks" if len(found) < len(stacks) else ""
+    attrs: dict[str, Json] = {
+        f"{done}_in": digest,
+        "hidden": f"{done} in a later layer, {short(digest)}{by}{some}; still extractable from this one",
+    }
+    if instruction:
+        attrs[f"{done}_by"] = instruction
+    return attrs
+
+
+def _hiding(
+    layers: Sequence[Mapping[str, Any]],
+    path: str,
+    open_layer: Callable[[list[tuple[str, str, str, int]]], BinaryIO],
+) -> tuple[str, Mapping[str, Any]] | None:
+    for layer in layers:
+        deed = _names(layer["places"], open_layer).does(path)
+        if deed:
+            return deed, layer
+    return None
+
+
+def _names(
+    places: list[tuple[str, str, str, int]],
+    open_layer: Callable[[list[tuple[str, str, str, int]]], BinaryIO],
+) -> LayerNames:
+    digest = places[0][1]
+    names = _cache.get(digest)
+    if names is None:
+        with open_layer(places) as file:
+            names = read_names(file)
+        _cache.put(digest, names)
+    return names

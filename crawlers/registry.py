@@ -1,0 +1,284 @@
+"""Container registries that speak the OCI distribution protocol.
+
+Every layer is read once, whatever carries it, as one document: its packed blob. A file that a later
+layer deletes is still in there, and the finding says which layer hides it. Configurations (env,
+labels, history, commands) and annotations are documents of their repository.
+
+    registry://HOST/REPOSITORY@DIGEST             a layer
+    registry://HOST/REPOSITORY@DIGEST#config      the configuration of an image
+    registry://HOST/REPOSITORY@DIGEST#manifest    a manifest or index, for its annotations
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from threading import Lock
+from typing import Annotated, Any, BinaryIO, ClassVar, Final, Literal, cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from unsprawl.config import Reference, SourceConfig, resolve
+from unsprawl.crawlers.distribution import Distribution, is_name
+from unsprawl.crawlers.enumeration import Enumeration
+from unsprawl.crawlers.images import Descriptor, is_digest
+from unsprawl.errors import ConfigError, RetryableError, SourceError, UnreadableError
+from unsprawl.records import (
+    Checkpoint,
+    Cursor,
+    Diagnosis,
+    Document,
+    Event,
+    Json,
+    Seen,
+    Skipped,
+    Stream,
+    Unchanged,
+    Unit,
+)
+from unsprawl.wire import hosts
+from unsprawl.wire.bearer import BearerFlow
+from unsprawl.wire.client import Client
+from unsprawl.wire.pacing import Pace
+from unsprawl.wire.patience import Patience
+
+__all__ = ["RegistrySource"]
+
+_URI: Final = re.compile(r"registry://[^/]+/(?P<name>[^@]+)@(?P<digest>[^#]+)(?:#(?P<kind>config|manifest))?")
+#: A checkpoint stands after this many small documents of a repository.
+_CHECKPOINT_EVERY: Final = 50
+
+_Positive = Annotated[int, msgspec.Meta(gt=0)]
+
+
+class RegistrySource:
+    """One registry. Built from its configuration in every process that reads it."""
+
+    class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="registry"):
+        """Keys of a source of ``type: registry``.
+
+        ``repositories`` are names or globs (default: the whole catalog), ``tags`` globs.
+        ``platforms`` is ``all`` or a list such as ``[linux/amd64]``. ``user`` and ``token`` log in;
+        a ``token`` alone is sent as it is. ``token_realms`` are other hosts that may see the login.
+        ``max_layer_bytes`` skips packed layers above it, ``max_wait`` is the patience in seconds.
+        """
+
+        url: str
+        repositories: tuple[str, ...] = ()
+        tags: tuple[str, ...] = ()
+        platforms: Literal["all"] | tuple[str, ...] = "all"
+        user: str = ""
+        token: Reference | None = None
+        token_realms: tuple[str, ...] = ()
+        max_layer_bytes: _Positive | None = None
+        max_wait: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 300.0
+        request_interval: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
+
+    type: ClassVar[str] = "registry"
+    reads_in: ClassVar[Literal["worker", "coordinator"]] = "worker"
+
+    def __init__(self, name: str, config: Config) -> None:
+        self.name = name
+        self.config = config
+        self.host = urlsplit(hosts.base_url(config.url)).netloc
+        self._opened: Distribution | None = None
+        self._lock = Lock()
+
+    # --- the work ----------------------------------------------------------------------------
+
+    def units(self, seen: Seen) -> Iterator[Unit | Skipped]:  # noqa: ARG002 - layers are asked for when read
+        """One unit a repository (its configurations and annotations), then one a distinct layer."""
+        registry = self._registry()
+        registry.ping()
+        selection = Enumeration(registry, self.host, self.config)
+        yield from selection.repositories()
+        yield from selection.layers()
+
+    def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
+        """Documents of a repository in the order of their digests, or the one document of a layer."""
+        if unit.data.get("kind") == "layer":
+            yield from self._read_layer(unit, seen)
+        else:
+            yield from self._read_repository(unit, since, seen)
+
+    def fetch(self, uri: str) -> Document | Skipped:
+        """Read one document again. A layer comes without what only the enumeration knows."""
+        match = _URI.fullmatch(uri)
+        if match is None or not is_name(match["name"]) or not is_digest(match["digest"]):
+            return Skipped(uri, "not an address of this source")
+        name, descriptor = match["name"], Descriptor(match["digest"])
+        registry = self._registry()
+        try:
+            if match["kind"] == "manifest":
+                _, media_type, body = registry.manifest(name, descriptor.digest)
+                return Document(uri=uri, body=body, media_type=media_type, version=descriptor.digest)
+            if match["kind"] == "config":
+                return Document(uri=uri, body=registry.blob(name, descriptor), version=descriptor.digest)
+            size = registry.blob_size(name, descriptor.digest)
+        except UnreadableError as error:
+            return Skipped(uri, error.message, error.hint)
+        layer = Stream(partial(self._open_layer, [(name, descriptor.digest, "", size)]), size)
+        return Document(uri=uri, body=layer, version=descriptor.digest)
+
+    def diagnose(self) -> Iterator[Diagnosis]:
+        """Reachable, logged in, the catalog, and one repository's tags."""
+        registry = self._registry()
+        try:
+            registry.ping()
+        except SourceError as error:
+            yield Diagnosis(f"reach {self.host}", ok=False, hint=_line(error))
+            return
+        how = "with credentials" if self.config.token else "anonymously"
+        yield Diagnosis(f"reach {self.host} {how}", ok=True)
+        names = [name for name in self.config.repositories if is_name(name)]
+        if len(names) < len(self.config.repositories) or not names:
+            try:
+                first = next(registry.repositories(), None)
+            except SourceError as error:
+                yield Diagnosis("list the catalog", ok=False, hint=_line(error))
+                return
+            yield Diagnosis("list the catalog", ok=True, hint="" if first else "it is empty")
+            names = [*names, first] if first else names
+        for name in names[:20]:
+            try:
+                next(registry.tags(name), None)
+            except SourceError as error:
+                yield Diagnosis(f"read {name}", ok=False, hint=_line(error))
+            else:
+                yield Diagnosis(f"read {name}", ok=True)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.client.close()
+                self._opened = None
+
+    # --- documents ---------------------------------------------------------------------------
+
+    def _read_repository(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
+        name: str = unit.data["repository"]
+        start = str(since.get("at", "")) if since else ""
+        items = [item for item in unit.data["items"] if item["digest"] >= start]
+        for count, item in enumerate(items, start=1):
+            uri = f"registry://{self.host}/{name}@{item['digest']}#{item['kind']}"
+            if seen(uri) == item["digest"]:
+                yield Unchanged()
+            else:
+                yield self._small_document(name, item, uri)
+            if count % _CHECKPOINT_EVERY == 0 and count < len(items):
+                yield Checkpoint({"at": items[count]["digest"]})
+
+    def _small_document(self, name: str, item: Mapping[str, Any], uri: str) -> Document | Skipped:
+        registry = self._registry()
+        media_type = item["media_type"]
+        try:
+            if item["kind"] == "manifest":
+                _, media_type, body = registry.manifest(name, item["digest"])
+            else:
+                descriptor = Descriptor(item["digest"], media_type, item["size"])
+                body = registry.blob(name, descriptor)
+        except (UnreadableError, RetryableError) as error:
+            return Skipped(uri, error.message, error.hint)
+        where = "configuration" if item["kind"] == "config" else "manifest"
+        platform = f" {item['platform']}" if item["platform"] else ""
+        return Document(
+            uri=uri,
+            path=f"{item['images'][0]}{platform} {where}",
+            body=body,
+            media_type=media_type,
+            version=item["digest"],
+            author=item["author"] or None,
+            modified_at=item["created"],
+            attrs=_known(
+                registry=self.host,
+                digest=item["digest"],
+                images=item["images"],
+                image_count=item["image_count"],
+                platform=item["platform"],
+            ),
+        )
+
+    def _read_layer(self, unit: Unit, seen: Seen) -> Iterator[Event]:
+        data = unit.data
+        repository, digest, media_type, size = data["places"][0]
+        uri = f"registry://{self.host}/{repository}@{digest}"
+        if seen(unit.id) == unit.id:
+            yield Unchanged()
+            return
+        if self.config.max_layer_bytes is not None and size > self.config.max_layer_bytes:
+            hint = "raise `max_layer_bytes`, or accept it as a gap"
+            yield Skipped(uri, f"a layer of {size} bytes, above the limit of this source", hint)
+            return
+        yield Document(
+            uri=uri,
+            path=unit.title,
+            body=Stream(partial(self._open_layer, data["places"]), size if size >= 0 else None),
+            media_type=media_type,
+            key=unit.id,
+            version=unit.id,
+            author=data["author"] or None,
+            modified_at=cast("datetime | None", data["created"]),
+            attrs=_known(
+                registry=self.host,
+                layer=digest,
+                diff_id=data["diff_id"],
+                instruction=data["instruction"],
+                images=data["images"],
+                image_count=data["image_count"],
+                platform=", ".join(data["platforms"]),
+            ),
+            member_attrs=partial(self._fate, data["stacks"]),
+        )
+
+    def _open_layer(self, places: list[tuple[str, str, str, int]], offset: int = 0) -> BinaryIO:
+        """The first place that gives the layer. Another repository may be refused or damaged."""
+        if offset:
+            raise UnreadableError("a layer is read from its start")
+        first: UnreadableError | None = None
+        for repository, digest, media_type, size in places:
+            try:
+                blob = self._registry().open_blob(repository, Descriptor(digest, media_type, size))
+            except UnreadableError as error:
+                first = first or error
+            else:
+                return cast("BinaryIO", blob)
+        assert first is not None
+        raise first
+
+    def _fate(self, stacks: list[dict[str, Any]], member: str) -> Mapping[str, Json]:
+        """What the layers above do to a file: which one deletes or overwrites it."""
+        from unsprawl.crawlers.fate import fate_of
+
+        return fate_of(stacks, member, self._open_layer)
+
+    # --- connections -------------------------------------------------------------------------
+
+    def _registry(self) -> Distribution:
+        with self._lock:
+            if self._opened is None:
+                config = self.config
+                token = resolve(config.token, f"sources.{self.name}.token") if config.token else None
+                if config.user and token is None:
+                    raise ConfigError(f"sources.{self.name}: `user` without `token`", hint="give both")
+                flow = BearerFlow(config.url, config.user, token, config.token_realms)
+                client = Client(
+                    config.url,
+                    credentials=flow,
+                    patience=Patience(total=config.max_wait),
+                    pace=Pace(config.request_interval),
+                )
+                self._opened = Distribution(client, flow)
+            return self._opened
+
+
+def _known(**attrs: Json) -> dict[str, Json]:
+    """Only what is known: an empty attribute says nothing."""
+    return {name: value for name, value in attrs.items() if value not in ("", [], None)}
+
+
+def _line(error: SourceError) -> str:
+    return f"{error.message}; {error.hint}" if error.hint else error.message

@@ -1,0 +1,147 @@
+"""Every image of a registry as a stack of layers, and every distinct layer with the stacks it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from unsprawl.crawlers.images import Descriptor, ImageConfig, LayerHistory, Manifest, short
+from unsprawl.records import Skipped, Unit
+
+__all__ = ["LayerGraph"]
+
+#: Images named in one occurrence, and distinct stacks searched for what hides a file. The number of
+#: images is told in full; a base image of ten thousand others needs no list of them.
+_MOST_IMAGES: Final = 100
+_MOST_STACKS: Final = 32
+
+
+class _Place(NamedTuple):
+    """Where a layer can be pulled from."""
+
+    repository: str
+    digest: str
+    media_type: str
+    size: int
+
+
+@dataclass(slots=True)
+class _Image:
+    layers: tuple[str, ...]
+    platform: str
+    author: str
+    names: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Layer:
+    identity: str
+    foreign: bool
+    diff_id: str = ""
+    places: set[_Place] = field(default_factory=set)
+    repositories: set[str] = field(default_factory=set)
+    images: dict[str, int] = field(default_factory=dict)
+    history: LayerHistory = LayerHistory()
+
+
+class LayerGraph:
+    """Filled image by image; then tells the layers, each once, whatever carries it.
+
+    A layer is known by its ``diff_id``, the digest of its content without packing, where the image
+    names it; so the same files packed by gzip here and by zstd there are read once.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._images: dict[str, _Image] = {}
+        self._layers: dict[str, _Layer] = {}
+
+    def add(
+        self, repository: str, digest: str, name: str, manifest: Manifest, config: ImageConfig | None
+    ) -> None:
+        """``name`` is what people call the image: ``repository:tag``, or ``repository@digest``."""
+        known = config.layers if config and len(config.layers) == len(manifest.layers) else ()
+        histories = known or tuple(LayerHistory() for _ in manifest.layers)
+        identities = tuple(
+            history.diff_id or layer.digest for layer, history in zip(manifest.layers, histories, strict=True)
+        )
+        image = self._images.get(digest)
+        if image is None:
+            image = _Image(identities, config.platform if config else "", config.author if config else "")
+            self._images[digest] = image
+        image.names.add(name)
+        for position, (identity, descriptor, history) in enumerate(
+            zip(identities, manifest.layers, histories, strict=True)
+        ):
+            layer = self._layers.setdefault(identity, _Layer(identity, descriptor.foreign))
+            self._record(layer, repository, descriptor)
+            # The highest position counts when an image holds the same layer twice: what the layer
+            # itself brings back is not hidden.
+            layer.images[digest] = position
+            layer.diff_id = history.diff_id
+            if history.instruction and (
+                not layer.history.instruction or history.instruction < layer.history.instruction
+            ):
+                layer.history = history
+
+    @staticmethod
+    def _record(layer: _Layer, repository: str, descriptor: Descriptor) -> None:
+        layer.repositories.add(repository)
+        layer.foreign &= descriptor.foreign
+        if not descriptor.foreign:
+            layer.places.add(_Place(repository, descriptor.digest, descriptor.media_type, descriptor.size))
+
+    def units(self) -> Iterator[Unit | Skipped]:
+        """One unit a layer, ordered by identity; a layer that lies elsewhere is skipped."""
+        for identity in sorted(self._layers):
+            layer = self._layers[identity]
+            parents = tuple(sorted(layer.repositories))
+            if layer.foreign:
+                yield Skipped(
+                    f"registry://{self._host}/{parents[0]}@{identity}",
+                    "a foreign layer: its content lies on other hosts",
+                    hint="accept it as a gap, or push a copy of the image without foreign layers",
+                    parents=parents,
+                )
+                continue
+            data = self._describe(layer)
+            yield Unit(identity, f"{data['images'][0]} {short(data['places'][0][1])}", parents, data)
+
+    def _describe(self, layer: _Layer) -> dict[str, Any]:
+        images = [self._images[digest] for digest in layer.images]
+        names = sorted({name for image in images for name in image.names})
+        return {
+            "kind": "layer",
+            "diff_id": layer.diff_id,
+            "places": [tuple(place) for place in sorted(layer.places)],
+            "instruction": layer.history.instruction,
+            "created": layer.history.created,
+            "images": names[:_MOST_IMAGES],
+            "image_count": len(names),
+            "platforms": sorted({image.platform for image in images if image.platform}),
+            "author": min((image.author for image in images if image.author), default=""),
+            "stacks": self._stacks(layer),
+        }
+
+    def _stacks(self, layer: _Layer) -> list[dict[str, Any]]:
+        """What lies above the layer, the nearest first, once for every different stack."""
+        above: dict[tuple[str, ...], str] = {}
+        for digest, position in layer.images.items():
+            image = self._images[digest]
+            upper, name = image.layers[position + 1 :], min(image.names)
+            above[upper] = min(name, above.get(upper, name))
+        found = []
+        for upper, name in sorted(above.items(), key=lambda item: (item[1], item[0]))[:_MOST_STACKS]:
+            steps = [self._layers[identity] for identity in upper]
+            found.append(
+                {
+                    "image": name,
+                    "layers": [
+                        {"places": [tuple(min(one.places))], "instruction": one.history.instruction}
+                        for one in steps
+                        if one.places
+                    ],
+                }
+            )
+        return found
