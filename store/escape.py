@@ -20,7 +20,7 @@ _UNSEEN = re.compile(
     "\U000e0000-\U000e007f]"
 )
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()<>#|~&@!]|(?<=\w):(?=//)|^[-+=]|^(?=\d+[.)])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -50,7 +50,8 @@ def cell(value: object) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     text = value if isinstance(value, str) else json_line(value)
-    text = text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+    lines = text.replace("\r\n", "\n").split("\n")
+    text = "\n".join("\t".join(plain(part) for part in line.split("\t")) for line in lines)
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 

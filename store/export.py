@@ -20,55 +20,13 @@ from typing import Any, Final, Protocol, TextIO
 from unsprawl.errors import ConfigError
 from unsprawl.store import escape
 from unsprawl.store.cases import Row, Tally, gather, place, tally
+from unsprawl.store.rows import FIELDS
+from unsprawl.store.sink import CoverageRow
+from unsprawl.store.wording import counted, severities
 
-__all__ = ["FIELDS", "FORMATS", "Coverage", "Report", "RuleNote", "check_output", "coverage_record", "destination", "write"]
+__all__ = ["FORMATS", "Report", "RuleNote", "check_output", "coverage_record", "destination", "write"]
 
 FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
-
-#: The fields of one JSON line, and the columns of a CSV file, in their order.
-FIELDS: Final = (
-    "finding", "rule", "name", "provider", "secret", "fingerprint", "confidence", "label", "environment",
-    "severity", "risk", "validity", "status", "source", "uri", "url", "path", "line", "column", "start",
-    "end", "line_end", "views", "attrs", "companions", "author", "modified_at", "audience", "first_seen",
-    "last_seen", "gone_at", "owner", "context",
-)  # fmt: skip
-
-
-class _Gap(Protocol):
-    @property
-    def uri(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def hint(self) -> str: ...
-    @property
-    def excluded(self) -> bool: ...
-
-
-class Coverage(Protocol):
-    """One row of the ledger, as reports need it."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def documents(self) -> int: ...
-    @property
-    def unchanged(self) -> int: ...
-    @property
-    def skipped(self) -> int: ...
-    @property
-    def excluded(self) -> int: ...
-    @property
-    def read_bytes(self) -> int: ...
-    @property
-    def reasons(self) -> Sequence[str]: ...
-    @property
-    def gaps(self) -> Sequence[_Gap]: ...
-
 
 class RuleNote(Protocol):
     """What a report says about a rule. ``detectors.rules.Rule`` is one."""
@@ -94,7 +52,7 @@ class Report:
 
     title: str
     rows: Callable[[], Iterable[Row]]
-    coverage: Sequence[Coverage] = ()
+    coverage: Sequence[CoverageRow] = ()
     complete: bool = True
     rules: Mapping[str, RuleNote] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -132,12 +90,13 @@ def write(report: Report, format: str, out: TextIO) -> None:
         raise ConfigError(f"no format {format!r}", hint=f"choose one of {', '.join(FORMATS)}")
 
 
-def coverage_record(row: Coverage) -> dict[str, Any]:
+def coverage_record(row: CoverageRow) -> dict[str, Any]:
     """A ledger row as plain values, for JSON and CSV."""
     return {
         "source": row.source,
         "title": row.title,
         "status": str(row.status),
+        "units": row.units,
         "documents": row.documents,
         "unchanged": row.unchanged,
         "skipped": row.skipped,
@@ -184,10 +143,10 @@ _MARKDOWN_PLACES: Final = 3
 def _markdown(report: Report, out: TextIO) -> None:
     text = escape.markdown
     counts = report.tally()
-    severities = ", ".join(f"{n} {name}" for name, n in counts.counts()["by_severity"].items() if n)
+    worst = severities(counts.severity)
     out.write(f"# {text(report.title)}\n\n")
-    out.write(f"{counts.findings} findings{f' ({severities})' if severities else ''}, ")
-    out.write(f"{counts.occurrences} occurrences. ")
+    out.write(f"{counted(counts.findings, 'finding')}{f' ({worst})' if worst else ''}, ")
+    out.write(f"{counted(counts.occurrences, 'occurrence')}. ")
     out.write("Coverage is complete.\n" if report.complete else "**Coverage is incomplete**, see below.\n")
     if counts.findings:
         out.write("\n## Findings\n\n| Severity | Finding | Rule | Secret | Where | Copies | Validity | Status |\n")

@@ -59,6 +59,7 @@ def write(report: Report, out: TextIO) -> None:
         place=place,
         surface=surface,
         text=_searched,
+        newline=Markup("\n"),
     )
     for piece in page:
         out.write(piece)

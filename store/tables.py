@@ -19,12 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from unsprawl.store import escape
-from unsprawl.store.cases import SEVERITIES, Case, Row, gather, place
+from unsprawl.store.cases import Case, Row, gather, place
+from unsprawl.store.sink import CoverageRow
+from unsprawl.store.wording import counted, severities, size
 
 if TYPE_CHECKING:
-    from unsprawl.store.export import Coverage, Report
+    from unsprawl.store.export import Report
 
-__all__ = ["console", "coverage", "findings", "records", "size"]
+__all__ = ["console", "coverage", "findings", "records"]
 
 _PLACES: Final = 3
 #: Without a terminal there is no width to fit; wide enough that few paths are cut.
@@ -49,16 +51,6 @@ def console(out: TextIO) -> Console:
     """A console that writes to ``out``, without markup, links or guesses about what the text means."""
     width = None if out.isatty() or os.environ.get("COLUMNS") else _WIDTH_IN_FILES
     return Console(file=out, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
-
-
-def size(count: int) -> str:
-    """Bytes for people, in decimal units: ``1.2 GB``."""
-    number = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 999.5:
-            return f"{number:.0f} {unit}" if unit == "B" or number >= 99.5 else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +96,10 @@ def findings(report: Report, out: TextIO) -> None:
     if len(gaps) > _GAPS:
         screen.print(Text(f"          and {len(gaps) - _GAPS} more", style="dim"))
     counts = report.tally()
-    worst = ", ".join(f"{counts.severity[name]} {name}" for name in SEVERITIES if counts.severity.get(name))
-    total = f"{_number(counts.findings, 'finding')}{f' ({worst})' if worst else ''}"
+    worst = severities(counts.severity)
+    total = f"{counted(counts.findings, 'finding')}{f' ({worst})' if worst else ''}"
     if counts.occurrences != counts.findings:
-        total += f" in {_number(counts.occurrences, 'place')}"
+        total += f" in {counted(counts.occurrences, 'place')}"
     end = Text(f"{total}. ", style="bold" if counts.findings else "green")
     end.append("Coverage complete." if report.complete else "Coverage incomplete.", "green" if report.complete else "yellow")
     screen.print(end)
@@ -160,11 +152,7 @@ def _text(value: object) -> Text:
     return Text(escape.plain(str(value)))
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def coverage(rows: Sequence[Coverage], out: TextIO) -> None:
+def coverage(rows: Sequence[CoverageRow], out: TextIO) -> None:
     """The ledger, then each gap with its reason and what to do about it."""
     screen = console(out)
     grid = _grid()

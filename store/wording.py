@@ -1,0 +1,29 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from unsprawl.store.cases import SEVERITIES
+
+__all__ = ["counted", "severities", "size"]
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units: ``1.2 GB``."""
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 99.5 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 finding``, ``2,000 findings``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def severities(counts: Mapping[str, int]) -> str:
+    """``2 critical, 5 high``: what occurs, worst first."""
+    return ", ".join(f"{counts[name]:,} {name}" for name in SEVERITIES if counts.get(name))

@@ -1,0 +1,142 @@
+"""``unsprawl crawl``: every source of a configuration, into the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from unsprawl.cli_options import (
+    CONTEXT,
+    debug_option,
+    detection_options,
+    output_options,
+    quiet_option,
+    session,
+)
+from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of
+from unsprawl.cli_scan import refuse_verify
+from unsprawl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from unsprawl.config import Config
+    from unsprawl.jobs import Result
+    from unsprawl.store.cases import Tally
+
+__all__ = ["crawl", "summary"]
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--full", is_flag=True, help="Read everything again, also what did not change.")
+@click.option("--store", type=click.Path(path_type=Path), metavar="FILE",
+              help="The store, instead of the one the configuration names.")
+@output_options()
+@detection_options
+@fail_on_option("never")
+@quiet_option
+@debug_option
+def crawl(
+    config: Path,
+    full: bool,
+    store: Path | None,
+    format: str | None,
+    output: Path | None,
+    jobs: int | None,
+    rules: tuple[Path, ...],
+    exclude_rule: tuple[str, ...],
+    min_confidence: float | None,
+    verify: bool | None,
+    fail_on: str,
+    quiet: bool,
+) -> int:
+    """Crawl every source of a configuration into the store.
+
+    Reads what is new or changed since the last crawl, and records what was read and what was not. A crawl
+    that was killed goes on where it stopped when the same command is run again. One failing source never
+    stops the others.
+
+    Prints a summary; with --format or --output also all findings of the store.
+
+    \b
+    Examples:
+      unsprawl crawl nightly.yaml
+      unsprawl crawl nightly.yaml --quiet --fail-on high
+      unsprawl crawl nightly.yaml --output report.html
+      unsprawl crawl nightly.yaml --full
+
+    \b
+    Exit codes:
+      0  complete, and nothing at or above --fail-on
+      1  findings at or above --fail-on
+      2  a wrong option, configuration or rule
+      3  incomplete: see `unsprawl coverage` (wins over 1)
+      4  the store or its key failed, or no source could be read at all
+    """  # fmt: skip
+    from unsprawl.config import load
+
+    loaded = load(config)
+    refuse_verify(verify if verify is not None else loaded.verify)
+    if store is not None:
+        loaded = dataclasses.replace(loaded, store=store.absolute())
+    wanted = choose_format(format, output) if format or output else None
+
+    from unsprawl.detectors import rules as rule_files
+    from unsprawl.jobs import DEFAULT_CONFIDENCE, Options
+    from unsprawl.jobs import crawl as run
+    from unsprawl.progress import watching
+    from unsprawl.store.cases import tally
+
+    configured = DEFAULT_CONFIDENCE if loaded.min_confidence is None else loaded.min_confidence
+    options = Options(
+        jobs=jobs,
+        rules=rules,
+        exclude_rules=exclude_rule,
+        min_confidence=configured if min_confidence is None else min_confidence,
+        full=full,
+        debug=session().debug,
+    )
+    session().when_stopped = "what was read is kept: run the same command again to go on"
+    with watching(quiet) as progress:
+        result = run(loaded, options, progress=progress)
+    counts = tally(result.rows())
+    code = exit_code(result, counts, fail_on)
+    if wanted:
+        notes = rule_files.load((*loaded.rules, *rules), (*loaded.exclude_rules, *exclude_rule)).by_id
+        report = report_of(f"Crawl of {config.name}", result, result.rows, code, notes)
+        deliver(report, wanted, output, quiet=True)
+    if not quiet:
+        summary(loaded, result, counts, code, sys.stderr if wanted and output is None else sys.stdout)
+    return int(code)
+
+
+def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: TextIO) -> None:
+    """What a person wants to know in the morning: what is new, what was read, what to do next."""
+    from unsprawl.store.tables import records
+    from unsprawl.store.wording import severities, size
+
+    worst = severities(counts.open_severity)
+    still_open = sum(counts.open_severity.values())
+    rows = result.coverage
+    states = Counter(str(row.status) for row in rows)
+    read = sum(row.documents for row in rows)
+    unchanged = sum(row.unchanged for row in rows)
+    lines: list[tuple[str, str]] = [
+        ("New", f"{result.new:,}"),
+        ("Reopened", f"{result.reopened:,}"),
+        ("Gone", f"{result.gone:,}"),
+        ("Open now", f"{still_open:,}" + (f" ({worst})" if worst else "")),
+        ("Read", f"{read:,} documents, {size(sum(row.read_bytes for row in rows))} in {result.seconds:.1f} s"),
+        ("Unchanged", f"{unchanged:,} documents, not read again"),
+        ("Coverage", ", ".join(f"{count} {name}" for name, count in sorted(states.items())) or "nothing to read"),
+    ]
+    records(("What", "Count"), lines, "table", out)
+    store = f"--store {config.store}"
+    if code in (ExitCode.INCOMPLETE, ExitCode.FAILED):
+        out.write(f"Not everything was read. What and why: unsprawl coverage {store}\n")
+    if still_open:
+        out.write(f"Next: unsprawl findings list {store}\n")

@@ -1,0 +1,163 @@
+"""``unsprawl scan``: files, folders and standard input, without a store."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from unsprawl.cli_options import (
+    CONTEXT,
+    debug_option,
+    detection_options,
+    inform,
+    output_options,
+    quiet_option,
+    session,
+)
+from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of
+from unsprawl.errors import ConfigError, ExitCode
+from unsprawl.store.cases import Row, tally
+from unsprawl.store.escape import plain
+
+__all__ = ["scan"]
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@output_options()
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Paths that are not read (`**/node_modules/**`).")
+@detection_options
+@click.option("--only-active", is_flag=True, help="Report only secrets that are known to work.")
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE",
+              help="A json or jsonl report of an earlier scan: what it holds is not reported again.")
+@fail_on_option("any")
+@click.option("--show-secrets", is_flag=True, help="Show the values. Mind who reads the output.")
+@quiet_option
+@debug_option
+def scan(
+    paths: tuple[str, ...],
+    format: str | None,
+    output: Path | None,
+    exclude: tuple[str, ...],
+    jobs: int | None,
+    rules: tuple[Path, ...],
+    exclude_rule: tuple[str, ...],
+    min_confidence: float | None,
+    verify: bool | None,
+    only_active: bool,
+    baseline: Path | None,
+    fail_on: str,
+    show_secrets: bool,
+    quiet: bool,
+) -> int:
+    """Scan files, folders or standard input.
+
+    Archives, documents and encodings are opened. `-` reads standard input. Nothing is stored: the same
+    secret has the same finding id in every scan, and in the store of a crawl with the same key.
+
+    On a terminal the result is a table, elsewhere one JSON line an occurrence; --format or the ending of
+    --output (.json .jsonl .sarif .csv .md .html) says otherwise.
+
+    \b
+    Examples:
+      unsprawl scan .
+      unsprawl scan src deploy.tar.gz --fail-on high
+      git diff --cached | unsprawl scan -
+      unsprawl scan . --output report.html
+      unsprawl scan . -f jsonl -o known.jsonl; unsprawl scan . --baseline known.jsonl
+
+    \b
+    Exit codes:
+      0  nothing found at or above --fail-on, everything read
+      1  findings
+      2  a wrong option, path or rule
+      3  something could not be read (wins over 1)
+      4  nothing could be read at all
+    """  # fmt: skip
+    refuse_verify(verify)
+    _check_paths(paths)
+    format = choose_format(format, output)
+    known = _read_baseline(baseline) if baseline else frozenset()
+
+    from unsprawl.detectors import rules as rule_files
+    from unsprawl.jobs import DEFAULT_CONFIDENCE, Options
+    from unsprawl.jobs import scan as run
+    from unsprawl.progress import watching
+
+    options = Options(
+        jobs=jobs,
+        rules=rules,
+        exclude_rules=exclude_rule,
+        min_confidence=DEFAULT_CONFIDENCE if min_confidence is None else min_confidence,
+        show_secrets=show_secrets,
+        debug=session().debug,
+    )
+    session().when_stopped = "nothing was reported: a scan stores nothing"
+    with watching(quiet) as progress:
+        result = run(paths, options, exclude=exclude, progress=progress)
+
+    def rows() -> Iterator[Row]:
+        for row in result.rows():
+            if (row["finding"], row["fingerprint"]) not in known and (not only_active or row["validity"] == "active"):
+                yield row
+
+    code = exit_code(result, tally(rows()), fail_on)
+    notes = rule_files.load(rules, exclude_rule).by_id
+    title = f"Scan of {', '.join('standard input' if p == '-' else plain(p) for p in paths[:3])}"
+    title += f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    deliver(report_of(title, result, rows, code, notes), format, output, quiet=quiet)
+    if only_active and not quiet:
+        inform("Validity is known only where the format tells it; live checks are not part of this version.")
+    return _told(code, quiet)
+
+
+def _told(code: ExitCode, quiet: bool) -> int:
+    if code is ExitCode.FAILED:
+        click.echo("error: nothing could be read", err=True)
+    elif code is ExitCode.INCOMPLETE and not quiet:
+        inform("Exit code 3: what was not read may hold secrets.")
+    return int(code)
+
+
+def refuse_verify(verify: bool | None) -> None:
+    """Live checks come with a later version; to accept the flag and check nothing would be a lie."""
+    if verify:
+        raise ConfigError(
+            "live checks (verify) are not part of this version",
+            hint="leave it out: offline checks (checksums, expiry, key parsing) always run",
+        )
+
+
+def _check_paths(paths: tuple[str, ...]) -> None:
+    for path in paths:
+        if path != "-" and not os.path.lexists(path):
+            raise ConfigError(f"no such file or folder: {path}", hint="check the path; `-` reads standard input")
+
+
+def _read_baseline(path: Path) -> frozenset[tuple[str, str]]:
+    """Finding and fingerprint of all rows of a json or jsonl report.
+
+    Both, since one weak password may have been accepted for one account only.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"--baseline {path}: {reason}", hint="give a json or jsonl report of unsprawl") from None
+    known: set[tuple[str, str]] = set()
+    try:
+        if '"findings"' in text[:1_000_000] and not text.lstrip().startswith('{"finding"'):
+            rows = json.loads(text)["findings"]
+        else:
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+        known.update((row["finding"], row["fingerprint"]) for row in rows)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ConfigError(
+            f"--baseline {path}: this is no report of unsprawl",
+            hint="make one with: unsprawl scan PATH --format jsonl --output FILE",
+        ) from None
+    return frozenset(known)
