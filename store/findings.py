@@ -1,0 +1,141 @@
+"""The findings store: one SQLite file, its runs, and what can be asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unsprawl.errors import StoreError
+from unsprawl.secret import Keys
+from unsprawl.store.connection import connect, faults, transaction
+from unsprawl.store.query import Filter, find, read_findings, read_rows
+from unsprawl.store.rows import timestamp
+from unsprawl.store.run import Run, begin, read_coverage
+from unsprawl.store.sink import CoverageRow
+
+__all__ = ["Filter", "RunRecord", "Store"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run as the store remembers it. ``status``: running, complete, incomplete or abandoned."""
+
+    id: str
+    job: str
+    config: str
+    detection: str
+    full: bool
+    status: str
+    started_at: str
+    finished_at: str | None
+    new: int
+    reopened: int
+    gone: int
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store:
+    """An open store. Use it as a context manager; every method raises ``StoreError`` when the file fails."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, keys: Keys, clock: Callable[[], datetime]
+    ) -> None:
+        self.path = path
+        self._connection = connection
+        self._keys = keys
+        self._clock = clock
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(
+        cls, path: Path | str, keys: Keys, *, readonly: bool = False, clock: Callable[[], datetime] = _now
+    ) -> Store:
+        """Open the store at ``path``, making it first if it is missing and not ``readonly``.
+
+        ``StoreError`` when the file is no store, is damaged, belongs to another key, comes from a newer
+        unsprawl, or cannot be written although it should be. What exists is never replaced.
+        """
+        place = Path(path)
+        return cls(place, connect(place, keys, readonly=readonly), keys, clock)
+
+    def close(self) -> None:
+        """Let go of the file; its log is merged into it."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def begin(self, job: str, config: str, detection: str, *, resume: bool = True, full: bool = False) -> Run:
+        """Continue the run of this job and configuration that never ended, or begin a new one.
+
+        ``config`` is the configuration's name, ``detection`` the version of rules and model. ``full`` reads
+        everything again, whatever was seen before.
+        """
+        with self._lock, faults(self.path):
+            with transaction(self._connection):
+                now = timestamp(self._clock())
+                number, resumed = begin(
+                    self._connection, job, config, detection, resume=resume, full=full, now=now
+                )
+            return Run(self.path, self._connection, self._lock, self._keys, self._clock, number, resumed=resumed)
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, the latest first."""
+        with self._lock, faults(self.path):
+            rows = self._connection.execute(
+                "SELECT id, job, config, detection, is_full, status, started_at, finished_at,"
+                " (SELECT count(*) FROM findings WHERE first_run = runs.id), reopened, gone"
+                " FROM runs ORDER BY id DESC"
+            ).fetchall()
+        return [
+            RunRecord(
+                id=str(number), job=job, config=config, detection=detection, full=bool(full), status=status,
+                started_at=started, finished_at=finished, new=new, reopened=reopened, gone=gone,
+            )
+            for number, job, config, detection, full, status, started, finished, new, reopened, gone in rows
+        ]  # fmt: skip
+
+    def coverage(self, run: str | None = None) -> list[CoverageRow]:
+        """The ledger of a run, by default of the latest. Empty when there is no run, or it was pruned."""
+        with self._lock, faults(self.path):
+            if run is None:
+                (number,) = self._connection.execute("SELECT max(id) FROM runs").fetchone()
+            else:
+                number = int(run) if run.isdigit() else None
+            return [] if number is None else read_coverage(self._connection, number)
+
+    def rows(self, wanted: Filter | None = None, *, show_secrets: bool = False) -> Iterator[dict[str, Any]]:
+        """Occurrences as rows of the interface contract, streamed: memory does not grow with the store.
+
+        Those that are gone are left out unless the filter asks for them. ``show_secrets`` shows the values
+        that are kept sealed; others stay redacted, the store does not have them.
+        """
+        with faults(self.path):
+            yield from read_rows(self._connection, self._keys, wanted or Filter(), show_secrets=show_secrets)
+
+    def findings(self, wanted: Filter | None = None) -> Iterator[dict[str, Any]]:
+        """One short record a case with its count of occurrences and its sources, the most urgent first."""
+        with faults(self.path):
+            yield from read_findings(self._connection, wanted or Filter())
+
+    def finding(self, prefix: str) -> dict[str, Any]:
+        """The case whose id begins with ``prefix``, gone or not. ``ConfigError`` for none or several."""
+        with self._lock, faults(self.path):
+            id_ = find(self._connection, prefix)
+            cases = list(read_findings(self._connection, Filter(finding=id_, include_gone=True)))
+        if not cases:
+            raise StoreError(f"the store {self.path}: finding {id_} has no occurrences", hint="restore a backup")
+        return cases[0]

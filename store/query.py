@@ -1,0 +1,165 @@
+"""Reading the store: occurrences as rows of the interface contract, and cases in short."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from unsprawl.errors import ConfigError
+from unsprawl.records import Audience, Environment, Label, Occurrence, Validity
+from unsprawl.secret import Keys
+from unsprawl.store.prepare import SEVERITIES, VALIDITIES
+from unsprawl.store.risk import risk
+from unsprawl.store.rows import row
+from unsprawl.store.seal import unseal
+
+__all__ = ["Filter", "find", "read_findings", "read_rows"]
+
+_ROWS: Final = """
+SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source, o.surface,
+  o.uri, o.path, o.line, o.col, o.line_end, o.start, o.stop, o.confidence, o.severity, o.label, o.environment,
+  f.validity, o.url, o.views, o.attrs, o.companions, o.author, o.modified_at, o.audience, o.last_version, o.context,
+  o.first_seen, o.last_seen, o.gone_at, f.status, f.sealed
+FROM occurrences o JOIN findings f ON f.id = o.finding
+"""
+_FINDINGS: Final = """
+SELECT f.id AS finding, f.rule, f.title AS name, f.provider, f.secret, f.fingerprint, f.confidence, f.label,
+  f.environment, f.severity, f.validity, f.evidence, f.status, f.first_seen, f.last_seen,
+  count(*) AS occurrences, sum(o.gone_at IS NULL) AS live, group_concat(DISTINCT o.source) AS sources,
+  max(risk(o.severity, f.validity, o.confidence, o.audience, o.environment, o.label)) AS risk
+FROM findings f JOIN occurrences o ON o.finding = f.id
+"""
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which occurrences are wanted. None or 0: all. ``finding`` is the beginning of an id."""
+
+    min_confidence: float = 0.0
+    rule: str | None = None
+    source: str | None = None
+    status: str | None = None
+    validity: str | None = None
+    finding: str | None = None
+    include_gone: bool = False
+
+    def clause(self) -> tuple[str, list[Any]]:
+        """A WHERE clause over occurrences ``o`` and findings ``f``, and its parameters."""
+        terms: list[str] = []
+        values: list[Any] = []
+        if not self.include_gone:
+            terms.append("o.gone_at IS NULL")
+        if self.min_confidence > 0:
+            terms.append("o.confidence >= ?")
+            values.append(self.min_confidence)
+        for column, wanted in (("o.rule", self.rule), ("o.source", self.source), ("f.status", self.status)):
+            if wanted is not None:
+                terms.append(f"{column} = ?")
+                values.append(wanted)
+        if self.validity is not None:
+            terms.append("f.validity = ?")
+            values.append(VALIDITIES.index(Validity(self.validity)))
+        if self.finding is not None:
+            terms.append("f.id >= ? AND f.id < ?")
+            values += [self.finding.lower(), self.finding.lower() + "g"]
+        return (f"WHERE {' AND '.join(terms)}" if terms else ""), values
+
+
+def read_rows(
+    connection: sqlite3.Connection, keys: Keys, wanted: Filter, *, show_secrets: bool
+) -> Iterator[dict[str, Any]]:
+    """Rows by finding, source and place, one at a time. ``show_secrets`` opens what is sealed."""
+    where, values = wanted.clause()
+    order = "ORDER BY o.finding, o.source, o.uri, o.start, o.document, o.ordinal"
+    for record in connection.execute(f"{_ROWS} {where} {order}", values):
+        *columns, first_seen, last_seen, gone_at, status, sealed = record
+        clear = None
+        if show_secrets and sealed is not None:
+            clear = _secret(unseal(keys, record[0].encode(), sealed))
+        yield row(
+            _occurrence(columns, clear),
+            first_seen=first_seen,
+            last_seen=last_seen,
+            gone_at=gone_at,
+            status=status,
+            show_secrets=show_secrets,
+        )
+
+
+def _occurrence(columns: list[Any], clear: str | None) -> Occurrence:
+    (
+        *identity, severity, label, environment, validity, url, views, attrs, companions, author, modified_at,
+        audience, version, context,
+    ) = columns  # fmt: skip
+    return Occurrence(
+        **dict(zip(_IDENTITY, identity, strict=True)),
+        severity=SEVERITIES[severity - 1],
+        label=Label(label),
+        environment=Environment(environment),
+        validity=VALIDITIES[validity],
+        url=url,
+        views=tuple(msgspec.json.decode(views)),
+        attrs=msgspec.json.decode(attrs),
+        companions=msgspec.json.decode(companions),
+        author=author,
+        modified_at=None if modified_at is None else datetime.fromisoformat(modified_at),
+        audience=Audience(audience),
+        version=version,
+        context=context,
+        clear=clear,
+    )
+
+
+_IDENTITY: Final = (
+    "finding fingerprint rule title provider document ordinal secret source surface uri path"
+    " line column line_end start end confidence"
+).split()
+
+
+def _secret(opened: bytes) -> str:
+    """The value among the sealed ones of a case (value and companions)."""
+    values = msgspec.msgpack.decode(opened, type=dict[str, bytes])
+    return values.get("secret", b"").decode("utf-8", "replace")
+
+
+def read_findings(connection: sqlite3.Connection, wanted: Filter) -> Iterator[dict[str, Any]]:
+    """One short record a case, the most urgent first; ``risk`` is that of its riskiest place."""
+    connection.create_function("risk", 6, _risk, deterministic=True)
+    where, values = wanted.clause()
+    cursor = connection.execute(f"{_FINDINGS} {where} GROUP BY f.id ORDER BY risk DESC, f.id", values)
+    names = [column[0] for column in cursor.description]
+    for record in cursor:
+        case = dict(zip(names, record, strict=True))
+        case["severity"] = str(SEVERITIES[case["severity"] - 1])
+        case["validity"] = str(VALIDITIES[case["validity"]])
+        case["sources"] = sorted(case["sources"].split(","))
+        yield case
+
+
+def _risk(severity: int, validity: int, confidence: float, audience: str, environment: str, label: str) -> int:
+    return risk(SEVERITIES[severity - 1], VALIDITIES[validity], confidence, audience, environment, label)
+
+
+def find(connection: sqlite3.Connection, prefix: str) -> str:
+    """The id of the one case that begins with ``prefix``. ``ConfigError`` for none or several."""
+    wanted = prefix.strip().lower()
+    if not wanted or not set(wanted) <= _HEX:
+        raise ConfigError(f"{prefix!r} is no finding id", hint="ids are hex digits; `unsprawl findings list` shows them")
+    ids = [
+        id_
+        for (id_,) in connection.execute(
+            "SELECT id FROM findings WHERE id >= ? AND id < ? ORDER BY id LIMIT 4", (wanted, wanted + "g")
+        )
+    ]
+    if not ids:
+        raise ConfigError(f"there is no finding {wanted}", hint="`unsprawl findings list` shows all ids")
+    if len(ids) > 1 and wanted not in ids:
+        some = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
+        raise ConfigError(f"{wanted} is the beginning of several findings: {some}", hint="write more digits")
+    return wanted if wanted in ids else str(ids[0])
+
+

@@ -1,0 +1,150 @@
+"""The tables, as migrations in order. A migration that was released is never changed: add another."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlite_utils.db import Database
+from sqlite_utils.migrations import Migrations
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS"]
+
+#: ``PRAGMA application_id`` of a store ("unsp"): another program's database is never written to.
+APPLICATION_ID: Final = 0x756E7370
+
+MIGRATIONS: Final = Migrations("unsprawl")
+
+
+@MIGRATIONS(name="0001_findings_and_ledger")
+def _findings_and_ledger(db: Database) -> None:
+    for statement in _FIRST.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
+# Severity is 1 (low) to 4 (critical), so that SQL can compare it; times are texts that sort.
+# `unit` of a sighting and of a seen version is a short keyed name: who delivered it last.
+# `before` is the version that stood in `seen` when the running run began: see ledger.py.
+_FIRST = """
+CREATE TABLE keys (
+  id TEXT PRIMARY KEY,
+  proof BLOB NOT NULL,
+  created_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY,
+  job TEXT NOT NULL,
+  config TEXT NOT NULL,
+  detection TEXT NOT NULL,
+  is_full INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  started_at TEXT NOT NULL,
+  finished_at TEXT,
+  reopened INTEGER NOT NULL DEFAULT 0,
+  gone INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE findings (
+  id TEXT PRIMARY KEY,
+  fingerprint TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  title TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  secret TEXT NOT NULL,
+  severity INTEGER NOT NULL,
+  confidence REAL NOT NULL,
+  label TEXT NOT NULL,
+  environment TEXT NOT NULL,
+  validity INTEGER NOT NULL,
+  evidence TEXT NOT NULL,
+  status TEXT NOT NULL DEFAULT 'open',
+  first_seen TEXT NOT NULL,
+  last_seen TEXT NOT NULL,
+  first_run INTEGER NOT NULL,
+  sealed BLOB,
+  unsettled INTEGER NOT NULL DEFAULT 1
+) STRICT, WITHOUT ROWID;
+CREATE INDEX findings_unsettled ON findings(id) WHERE unsettled = 1;
+CREATE INDEX findings_first_run ON findings(first_run);
+CREATE TABLE occurrences (
+  id INTEGER PRIMARY KEY,
+  finding TEXT NOT NULL,
+  source TEXT NOT NULL,
+  document BLOB NOT NULL,
+  ordinal INTEGER NOT NULL,
+  surface TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  title TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  secret TEXT NOT NULL,
+  uri TEXT NOT NULL,
+  path TEXT NOT NULL,
+  url TEXT,
+  line INTEGER NOT NULL,
+  col INTEGER NOT NULL,
+  line_end INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  stop INTEGER NOT NULL,
+  confidence REAL NOT NULL,
+  severity INTEGER NOT NULL,
+  label TEXT NOT NULL,
+  environment TEXT NOT NULL,
+  views TEXT NOT NULL,
+  attrs TEXT NOT NULL,
+  companions TEXT NOT NULL,
+  author TEXT,
+  modified_at TEXT,
+  audience TEXT NOT NULL,
+  context TEXT NOT NULL,
+  first_version TEXT,
+  last_version TEXT,
+  first_seen TEXT NOT NULL,
+  last_seen TEXT NOT NULL,
+  gone_at TEXT,
+  run INTEGER NOT NULL,
+  unit BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX occurrences_key ON occurrences(finding, source, document, ordinal);
+CREATE INDEX occurrences_document ON occurrences(document);
+CREATE TABLE coverage (
+  run INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  title TEXT NOT NULL,
+  parents TEXT NOT NULL,
+  state TEXT NOT NULL,
+  documents INTEGER NOT NULL DEFAULT 0,
+  unchanged INTEGER NOT NULL DEFAULT 0,
+  skipped INTEGER NOT NULL DEFAULT 0,
+  excluded INTEGER NOT NULL DEFAULT 0,
+  read_bytes INTEGER NOT NULL DEFAULT 0,
+  failure TEXT,
+  last_batch BLOB,
+  PRIMARY KEY (run, source, unit)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE gaps (
+  run INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  uri TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  hint TEXT NOT NULL,
+  excluded INTEGER NOT NULL,
+  PRIMARY KEY (run, source, unit, uri, reason)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cursors (
+  source TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  sealed BLOB NOT NULL,
+  PRIMARY KEY (source, unit)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE seen (
+  name BLOB PRIMARY KEY,
+  source TEXT NOT NULL,
+  version TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  unit BLOB NOT NULL,
+  before TEXT,
+  before_run INTEGER
+) STRICT, WITHOUT ROWID
+"""
