@@ -31,7 +31,6 @@ __all__ = [
     "FilePath",
     "Reference",
     "SourceConfig",
-    "StepBudget",
     "load",
     "resolve",
 ]
@@ -82,14 +81,6 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return next((gap for gap in self.accept if gap.covers(uri, reason, today)), None)
 
 
-class StepBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """After how much a step looks for a checkpoint to commit at."""
-
-    documents: Annotated[int, msgspec.Meta(ge=1)] = 500
-    read_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
-    seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
-
-
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys of the file. What stands under ``sources`` is checked by the type of each source."""
 
@@ -103,7 +94,6 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     rules: tuple[FilePath, ...] = ()
     exclude_rules: tuple[_Text, ...] = ()
-    step: StepBudget = StepBudget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +107,7 @@ class ConfiguredSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A configuration that was found good. All paths are absolute."""
+    """A configuration that was found good. ``store`` and ``rules`` are absolute."""
 
     file: Path
     store: Path
@@ -130,7 +120,16 @@ class Config:
     min_confidence: float | None = None
     rules: tuple[Path, ...] = ()
     exclude_rules: tuple[str, ...] = ()
-    step: StepBudget = StepBudget()
+
+    @property
+    def name(self) -> str:
+        """``nightly`` for ``configs/nightly.yaml``: what the ledger calls the runs."""
+        return self.file.stem
+
+    @property
+    def seals(self) -> bool:
+        """Whether values of open findings are kept sealed: as written, else where checks need them."""
+        return self.seal == "open" if self.seal else self.verify
 
 
 def load(path: Path | str) -> Config:
@@ -166,7 +165,6 @@ def load(path: Path | str) -> Config:
         min_confidence=settings.min_confidence,
         rules=tuple(Path(each) for each in settings.rules),
         exclude_rules=settings.exclude_rules,
-        step=settings.step,
     )
 
 

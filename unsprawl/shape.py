@@ -16,6 +16,7 @@ import msgspec
 from msgspec import inspect
 
 from unsprawl.errors import ConfigError
+from unsprawl.redaction import Redactor
 
 __all__ = ["Origin", "Path", "Places", "dotted", "fit", "leaves", "nearest"]
 
@@ -45,10 +46,12 @@ class Origin:
     def __init__(self, file: str, places: Places) -> None:
         self.file = file
         self.places = places
+        self._redactor = Redactor()
 
     def fail(self, path: Path, what: str, hint: str = "") -> NoReturn:
         line = next((self.places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.places), 1)
-        place = dotted(path)
+        # A key may be a password in the wrong line.
+        place, what = self._redactor.text(dotted(path)), self._redactor.text(what)
         raise ConfigError(f"{self.file}:{line}: " + (f"{place}: " if place else "") + what, hint=hint)
 
 

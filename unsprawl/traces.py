@@ -1,0 +1,127 @@
+"""Traces of a known value in a text: the value itself, its encodings, and any longer stretch of it.
+
+A value need not stand whole to be given away: a window cuts it, a line break splits it. So every
+stretch of eight or more of its characters counts, in its encodings of sixteen or more.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from html import escape
+from typing import Final, NamedTuple
+from urllib.parse import quote, quote_plus
+
+from unsprawl.printable import printable
+from unsprawl.secret import Secret
+
+__all__ = ["MASK", "masked"]
+
+MASK: Final = "…"
+
+#: Values shorter than this are words like any other; they are masked where they were found only.
+_SHORTEST: Final = 4
+#: From here on a value is looked for within words too.
+_SHORTEST_WITHIN: Final = 6
+_STRETCH: Final = 8
+_ENCODED_STRETCH: Final = 16
+#: Longer values are looked for as they are: their encodings are random words, which are masked anyway.
+_LONGEST_ENCODED: Final = 512
+_LONGEST: Final = 16_384
+_PEM_BORDER = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
+
+
+class _Form(NamedTuple):
+    """One writing of a value. ``grams`` are pieces of which every stretch of ``least`` holds one."""
+
+    text: str
+    least: int
+    grams: tuple[tuple[int, str], ...]
+
+
+def masked(text: str, known: Iterable[Secret]) -> str:
+    """``text`` with every trace of the known values as ``…``. Both text and values are made printable."""
+    forms = [form for secret in known for form in _forms(secret)]
+    # A mask joins what stood on its two sides, so the text is looked at again until nothing is found.
+    for _ in range(8):
+        spans = [span for form in forms for span in _stretches(text, form)]
+        if not spans:
+            return text
+        text = _cut(text, spans)
+    return MASK
+
+
+def _cut(text: str, spans: list[tuple[int, int]]) -> str:
+    pieces: list[str] = []
+    position = 0
+    for start, end in sorted(spans):
+        if start >= position:
+            pieces += (text[position:start], MASK)
+        position = max(position, end)
+    return "".join(pieces) + text[position:]
+
+
+def _stretches(text: str, form: _Form) -> Iterator[tuple[int, int]]:
+    value, least, grams = form
+    for offset, gram in grams:
+        at = text.find(gram)
+        while at >= 0:
+            start, end = at, at + len(gram)
+            low, high = offset, offset + len(gram)
+            while low and start and text[start - 1] == value[low - 1]:
+                start, low = start - 1, low - 1
+            while high < len(value) and end < len(text) and text[end] == value[high]:
+                end, high = end + 1, high + 1
+            found = end - start >= least and (
+                len(value) >= _SHORTEST_WITHIN or _stands_alone(text, start, end)
+            )
+            if found:
+                yield start, end
+            at = text.find(gram, end if found else at + 1)
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    return not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+
+
+@lru_cache(maxsize=1024)
+def _forms(secret: Secret) -> tuple[_Form, ...]:
+    raw = secret.reveal()[:_LONGEST]
+    plain = {_stripped(raw.decode("utf-8", "replace")), _stripped(raw.decode("utf-8", "surrogateescape"))}
+    encoded: set[str] = set()
+    if len(raw) <= _LONGEST_ENCODED:
+        for text in plain:
+            # Escapes leave most characters alone, so what they leave counts like the value itself.
+            percent = {quote(text, safe=""), quote_plus(text), quote(text)}
+            percent |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), each) for each in percent}
+            encoded |= percent | {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+            encoded |= {escape(text), repr(text)[1:-1]}
+        encoded |= {raw.hex(), raw.hex().upper()}
+        for shift in range(3):
+            # Bytes in front of the value move its base64 by a third of a byte each.
+            packed = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
+            inner = packed[-(-shift * 8 // 6) : None if (shift + len(raw)) % 3 == 0 else -1]
+            encoded |= {inner, inner.translate({43: "-", 47: "_"})}
+    forms = [_form(text, _STRETCH) for text in plain]
+    forms += [_form(text, _ENCODED_STRETCH) for text in encoded - plain if len(text) >= _STRETCH]
+    return tuple(form for form in forms if form.grams)
+
+
+def _stripped(text: str) -> str:
+    return _PEM_BORDER.sub("", printable(text)).strip()
+
+
+def _form(text: str, stretch: int) -> _Form:
+    if len(text) < _SHORTEST:
+        return _Form(text, 1, ())
+    if len(text) < stretch:
+        return _Form(text, len(text), ((0, text),))
+    # Of any `stretch` characters in a row, at least one gram of this size and step is whole.
+    size = stretch // 2
+    step = stretch - size + 1
+    return _Form(
+        text, stretch, tuple((at, text[at : at + size]) for at in range(0, len(text) - size + 1, step))
+    )
