@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -38,7 +38,7 @@ class Options:
     jobs: int | None = None
     rules: tuple[Path, ...] = ()
     exclude_rules: tuple[str, ...] = ()
-    min_confidence: float = DEFAULT_CONFIDENCE
+    min_confidence: float | None = None
     show_secrets: bool = False
     full: bool = False
     debug: bool = False
@@ -100,15 +100,14 @@ class _Steps:
     def build(self) -> Run:
         judge = examiner(self.detection)
         specs = {spec.name: spec for spec in self.sources}
-        built: dict[str, Source] = {}
+        built = {name: cache(spec.build) for name, spec in specs.items()}
+        seen = {name: self.seen(name) for name in specs}
 
         def run(task: Task) -> Batch:
-            spec = specs[task.source]
-            if task.source not in built:
-                built[task.source] = spec.build()
-            seen = self.seen(task.source)
+            name = task.source
+            accept = specs[name].config.accept
             return pipeline.step(
-                built[task.source], task.unit, task.cursor, seen, self.budget, judge, spec.config.accept
+                built[name](), task.unit, task.cursor, seen[name], self.budget, judge, accept
             )
 
         return run
@@ -153,7 +152,7 @@ def scan(
     detection = _Detection(
         options.rules,
         options.exclude_rules,
-        options.min_confidence,
+        _first(options.min_confidence, DEFAULT_CONFIDENCE),
         options.show_secrets,
         False,
         keys or load_keys(),
@@ -186,23 +185,24 @@ def crawl(config: Config, options: Options, *, job: str = "crawl", progress: Pro
     detection = _Detection(
         (*config.rules, *options.rules),
         (*config.exclude_rules, *options.exclude_rules),
-        options.min_confidence,
+        _first(options.min_confidence, config.min_confidence, DEFAULT_CONFIDENCE),
         False,
-        config.seals,
+        config.seal == "open" or (config.seal is None and config.verify),
         keys,
     )
     judge = examiner(detection)
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
-    path = Path(config.store)
+    path = config.store
     seen: Callable[[str], Seen] = _never_seen if options.full else _SeenInStore(path, keys, judge.version)
-    steps = _Steps(detection, specs, seen)
+    budget = Budget(config.step.documents, config.step.read_bytes, config.step.seconds)
+    steps = _Steps(detection, specs, seen, budget)
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()
         # Workers first: a forked child must inherit neither the lock nor the store's connection.
         executor_for = _executors(steps, options.jobs or config.jobs, inbox, stack)
         stack.enter_context(job_lock(path, job))
         store = stack.enter_context(Store.open(path, keys))
-        run = store.begin(job, config.name, judge.version, full=options.full)
+        run = store.begin(job, config.file.name, judge.version, full=options.full)
         readable = _run(steps, run, executor_for, inbox, progress)
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
@@ -253,6 +253,10 @@ def _executors(
         executors["coordinator"] = Threads(_COORDINATOR_THREADS, steps.build(), inbox)
         stack.callback(executors["coordinator"].close)
     return lambda source: executors[source.reads_in]
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)
 
 
 def _never_seen(_source: str) -> Seen:

@@ -14,8 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeVar, cast
 
 from unsprawl.errors import AuthError, SourceError
@@ -179,10 +177,8 @@ def _spent(counts: Counts, budget: Budget, deadline: float) -> bool:
 
 def accepted(gap: _Gapped, accept: Sequence[AcceptedGap]) -> _Gapped:
     """``gap``, marked as excluded when its owner accepted it and the date has not passed."""
-    for known in accept:
-        matches = fnmatchcase(gap.uri, known.match) and known.reason in gap.reason
-        if matches and date.today() <= known.until:
-            return replace(gap, excluded=True)
+    if not gap.excluded and any(known.covers(gap.uri, gap.reason) for known in accept):
+        return replace(gap, excluded=True)
     return gap
 
 
