@@ -23,10 +23,12 @@ __all__ = ["encode_gap", "write"]
 #: Below the 999 parameters that old SQLite builds allow in one statement.
 _PARAMETERS: Final = 900
 
+#: In the order of ``prepare``.
 _COLUMNS: Final = (
-    "surface rule title provider secret uri path url line col line_end start stop confidence severity label"
-    " environment views attrs companions author modified_at audience context last_version"
-).split()
+    *("surface", "rule", "title", "provider", "secret", "uri", "path", "url"),
+    *("line", "col", "line_end", "start", "stop", "confidence", "severity", "label", "environment"),
+    *("views", "attrs", "companions", "author", "modified_at", "audience", "context", "last_version"),
+)
 
 _INSERT: Final = (
     f"INSERT INTO occurrences (finding, source, document, ordinal, {', '.join(_COLUMNS)},"
@@ -38,7 +40,6 @@ _UPDATE: Final = (
     " last_seen = ?, run = ?, unit = ?, gone_at = NULL WHERE id = ?"
 )
 
-_RANK: Final = "severity, confidence"
 _TIES: Final = ("rule", "secret", "label", "environment", "title", "provider")
 _BETTER: Final = (
     "(excluded.severity, excluded.confidence, {ours}) > (findings.severity, findings.confidence, {theirs})"
@@ -50,13 +51,19 @@ _BETTER: Final = (
 _FACE: Final = (*_TIES, "severity", "confidence")
 _KNOWS_MORE: Final = "(excluded.validity, excluded.evidence) > (findings.validity, findings.evidence)"
 _UPSERT_FINDING: Final = f"""
-INSERT INTO findings (id, fingerprint, rule, title, provider, secret, severity, confidence, label, environment,
-  validity, evidence, sealed, first_seen, last_seen, first_run)
+INSERT INTO findings (id, fingerprint, rule, title, provider, secret, severity, confidence, label,
+  environment, validity, evidence, sealed, first_seen, last_seen, first_run)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
-  {", ".join(f"{name} = CASE WHEN {_BETTER} THEN excluded.{name} ELSE findings.{name} END" for name in _FACE)},
-  {", ".join(f"{name} = CASE WHEN {_KNOWS_MORE} THEN excluded.{name} ELSE findings.{name} END"
-             for name in ("validity", "evidence"))},
+  {
+    ", ".join(f"{name} = CASE WHEN {_BETTER} THEN excluded.{name} ELSE findings.{name} END" for name in _FACE)
+},
+  {
+    ", ".join(
+        f"{name} = CASE WHEN {_KNOWS_MORE} THEN excluded.{name} ELSE findings.{name} END"
+        for name in ("validity", "evidence")
+    )
+},
   sealed = COALESCE(findings.sealed, excluded.sealed),
   last_seen = max(findings.last_seen, excluded.last_seen),
   unsettled = 1
@@ -91,7 +98,9 @@ class _Known:
     gone_at: str | None
 
 
-def write(connection: sqlite3.Connection, run: int, started_at: str, prepared: Prepared, now: str) -> Committed:
+def write(
+    connection: sqlite3.Connection, run: int, started_at: str, prepared: Prepared, now: str
+) -> Committed:
     """Write ``prepared`` within the caller's transaction."""
     batch = prepared.batch
     unit_id = plain(batch.unit.id)
@@ -163,11 +172,13 @@ def _known_occurrences(connection: sqlite3.Connection, prepared: Prepared) -> di
 def _reopen(
     connection: sqlite3.Connection, prepared: Prepared, known: dict[Key, _Known]
 ) -> tuple[set[str], set[str]]:
-    """New cases, and those that come back: closed and seen again, or rotated and seen in a place that is new."""
+    """New cases, and those that come back: closed and seen again, or rotated and seen in a new place."""
     statuses: dict[str, str] = {}
     for chunk in _chunks(sorted(prepared.findings)):
         statuses.update(
-            connection.execute(f"SELECT id, status FROM findings WHERE id IN ({_marks(chunk)})", chunk).fetchall()
+            connection.execute(
+                f"SELECT id, status FROM findings WHERE id IN ({_marks(chunk)})", chunk
+            ).fetchall()
         )
     settled = {id_: status for id_, status in statuses.items() if status in (Status.CLOSED, Status.ROTATED)}
     reopened = {id_ for id_, status in settled.items() if status == Status.CLOSED}
@@ -177,7 +188,8 @@ def _reopen(
             if key[0] in settled and (place is None or place.gone_at is not None):
                 reopened.add(key[0])
     connection.executemany(
-        "UPDATE findings SET status = ? WHERE id = ?", [(str(Status.REOPENED), id_) for id_ in sorted(reopened)]
+        "UPDATE findings SET status = ? WHERE id = ?",
+        [(str(Status.REOPENED), id_) for id_ in sorted(reopened)],
     )
     return prepared.findings.keys() - statuses.keys(), reopened
 
@@ -214,15 +226,18 @@ def _write_occurrences(
         and key[1] in prepared.documents
         and (place.run != run or place.unit == unit)
     ]
-    connection.executemany("UPDATE occurrences SET gone_at = ? WHERE id = ?", [(now, row) for _, row in vanished])
     connection.executemany(
-        "UPDATE findings SET unsettled = 1 WHERE id = ?", [(id_,) for id_ in sorted({id_ for id_, _ in vanished})]
+        "UPDATE occurrences SET gone_at = ? WHERE id = ?", [(now, row) for _, row in vanished]
+    )
+    connection.executemany(
+        "UPDATE findings SET unsettled = 1 WHERE id = ?",
+        [(id_,) for id_ in sorted({id_ for id_, _ in vanished})],
     )
     return len(vanished), returned
 
 
 def _seen_again(connection: sqlite3.Connection, run: int, prepared: Prepared) -> int:
-    """Documents this unit had delivered in this run at this version: an inclusive cursor repeats its border."""
+    """Documents that this unit delivered before in this run: an inclusive cursor repeats its border."""
     again = 0
     for chunk in _chunks(sorted(prepared.seen)):
         rows = connection.execute(

@@ -27,15 +27,24 @@ _RESTORE: Final = "restore it from a backup, or move it away and crawl again int
 
 _FAULTS: Final = {
     "SQLITE_FULL": ("the disk is full", "free some space and start again: all that was committed is intact"),
-    "SQLITE_IOERR": ("it cannot be read or written", "look for a full disk, a quota or file size limit, or a failing disk"),
+    "SQLITE_IOERR": (
+        "it cannot be read or written",
+        "look for a full disk, a quota or file size limit, or a failing disk",
+    ),
     "SQLITE_READONLY": ("it is read-only", "make the file and its directory writable, or give another store"),
     "SQLITE_CANTOPEN": ("it cannot be opened", "the file and its directory have to be readable and writable"),
     "SQLITE_PERM": ("it may not be opened", "the file and its directory have to be readable and writable"),
     "SQLITE_CORRUPT": ("it is damaged", _RESTORE),
     "SQLITE_NOTADB": ("it is no SQLite database", _RESTORE),
-    "SQLITE_BUSY": (f"another process kept it locked for {_BUSY_SECONDS} seconds", "end that process, then start again"),
+    "SQLITE_BUSY": (
+        f"another process kept it locked for {_BUSY_SECONDS} seconds",
+        "end that process, then start again",
+    ),
     "SQLITE_LOCKED": ("another process keeps it locked", "end that process, then start again"),
-    "SQLITE_TOOBIG": ("a text or value is too large for it", "this is a defect of unsprawl: please report it"),
+    "SQLITE_TOOBIG": (
+        "a text or value is too large for it",
+        "this is a defect of unsprawl: please report it",
+    ),
 }
 
 
@@ -53,7 +62,9 @@ def faults(path: Path) -> Iterator[None]:
                 raise StoreError(f"the store {path}: {what} ({name})", hint=hint) from error
         raise StoreError(f"the store {path}: {error} ({name})", hint=_RESTORE) from error
     except OSError as error:
-        raise StoreError(f"the store {path}: {error.strerror}", hint="look at the file and its directory") from error
+        raise StoreError(
+            f"the store {path}: {error.strerror}", hint="look at the file and its directory"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -115,7 +126,12 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     )
     # NORMAL: a power cut may lose the last commits, never half of one. A lost commit took its cursor
     # with it, so the next run reads that stretch again.
-    for pragma in ("synchronous = NORMAL", "trusted_schema = OFF", "cell_size_check = ON", "cache_size = -32000"):
+    for pragma in (
+        "synchronous = NORMAL",
+        "trusted_schema = OFF",
+        "cell_size_check = ON",
+        "cache_size = -32000",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 
@@ -123,7 +139,9 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 def _make(path: Path, keys: Keys) -> None:
     """Build a whole store under another name, then publish it: an interrupted first run leaves none."""
     if not path.parent.is_dir():
-        raise StoreError(f"the store {path}: there is no directory {path.parent}", hint="make it, or correct `store:`")
+        raise StoreError(
+            f"the store {path}: there is no directory {path.parent}", hint="make it, or correct `store:`"
+        )
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -170,16 +188,18 @@ def _check_file(path: Path) -> None:
 
 
 def _check_contents(connection: sqlite3.Connection, path: Path, keys: Keys, readonly: bool) -> None:
-    from unsprawl.store.schema import APPLICATION_ID, MIGRATIONS
+    from unsprawl.store.schema import APPLICATION_ID, MIGRATIONS, names
 
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if application != APPLICATION_ID or not {"keys", MIGRATIONS.migrations_table} <= tables:
-        raise StoreError(f"the store {path}: it is the database of another program", hint="give another path as the store")
+        raise StoreError(
+            f"the store {path}: it is the database of another program", hint="give another path as the store"
+        )
     _check_key(connection, path, keys)
     applied = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
     present = {name for (name,) in connection.execute(applied, (MIGRATIONS.name,))}
-    known = {migration.name for migration in MIGRATIONS._migrations}
+    known = names()
     if present - known:
         raise StoreError(
             f"the store {path}: a newer unsprawl wrote it ({', '.join(sorted(present - known))})",

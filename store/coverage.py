@@ -55,7 +55,10 @@ def status(entry: UnitEntry) -> Coverage:
     if entry.failure is not None and not entry.failure.excluded:
         if anything:
             return "partial"
-        never_reached = entry.state == "stopped" and entry.failure.uri not in (entry.unit, entry.unit.rpartition("#")[0])
+        never_reached = entry.state == "stopped" and entry.failure.uri not in (
+            entry.unit,
+            entry.unit.rpartition("#")[0],
+        )
         return "skipped" if never_reached else "failed"
     if entry.state == "open" or missing:
         return "partial"
@@ -63,7 +66,7 @@ def status(entry: UnitEntry) -> Coverage:
 
 
 def aggregate(entries: Iterable[UnitEntry]) -> list[CoverageRow]:
-    """The ledger's rows, by source and title. A unit counts for each of its parents, without any for itself."""
+    """The ledger's rows, by source and title. A unit counts for each of its parents, or for itself."""
     groups: dict[tuple[str, str, str], list[UnitEntry]] = {}
     for entry in entries:
         own = "" if entry.state in ("gap", "source") else entry.unit

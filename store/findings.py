@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from unsprawl.errors import StoreError
 from unsprawl.secret import Keys
@@ -72,7 +72,7 @@ class Store:
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -90,7 +90,9 @@ class Store:
                 number, resumed = begin(
                     self._connection, job, config, detection, resume=resume, full=full, now=now
                 )
-            return Run(self.path, self._connection, self._lock, self._keys, self._clock, number, resumed=resumed)
+            return Run(
+                self.path, self._connection, self._lock, self._keys, self._clock, number, resumed=resumed
+            )
 
     def runs(self) -> list[RunRecord]:
         """All runs, the latest first."""
@@ -137,5 +139,7 @@ class Store:
             id_ = find(self._connection, prefix)
             cases = list(read_findings(self._connection, Filter(finding=id_, include_gone=True)))
         if not cases:
-            raise StoreError(f"the store {self.path}: finding {id_} has no occurrences", hint="restore a backup")
+            raise StoreError(
+                f"the store {self.path}: finding {id_} has no occurrences", hint="restore a backup"
+            )
         return cases[0]

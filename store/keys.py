@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import re
 import secrets
@@ -53,7 +54,9 @@ def load_keys(reference: str | None = None, *, create: bool = True) -> Keys:
     content = _read(path)
     if content is None:
         if not create:
-            raise StoreError(f"there is no key at {path}", hint="the first crawl makes it; a lost one cannot be made again")
+            raise StoreError(
+                f"there is no key at {path}", hint="the first crawl makes it; a lost one cannot be made again"
+            )
         _create(path)
         content = _read(path)
     if content is None:
@@ -78,7 +81,9 @@ def _derive(content: bytes, place: str) -> Keys:
         master = bytes.fromhex(text.decode("ascii"))
     else:
         try:
-            master = base64.b64decode(text.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(text) % 4), validate=True)
+            master = base64.b64decode(
+                text.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(text) % 4), validate=True
+            )
         except binascii.Error:
             master = None
     if master is None or len(master) != _BYTES:
@@ -94,7 +99,9 @@ def _read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"cannot read the key {path}: {error.strerror}", hint="run as the user who owns it") from None
+        raise StoreError(
+            f"cannot read the key {path}: {error.strerror}", hint="run as the user who owns it"
+        ) from None
     with os.fdopen(descriptor, "rb") as file:
         _check_private(path, os.fstat(descriptor))
         try:
@@ -105,21 +112,25 @@ def _read(path: Path) -> bytes | None:
 
 def _check_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise StoreError(f"the key {path} is no regular file", hint="give other places as a reference: key: file:PATH")
+        raise StoreError(
+            f"the key {path} is no regular file", hint="give other places as a reference: key: file:PATH"
+        )
     if os.name != "posix":
         return
     if status.st_mode & 0o077:
         raise StoreError(
             f"the key {path} can be read or changed by other users (mode {status.st_mode & 0o777:04o})",
-            hint=f"chmod 600 {path}; if others may have copied it, every fingerprint made with it is known to them",
+            hint=f"chmod 600 {path}; whoever copied it can test guesses against every fingerprint",
         )
     if status.st_uid not in (os.geteuid(), 0):
-        raise StoreError(f"the key {path} belongs to another user", hint=f"chown it, or set {CONFIG_DIR_VARIABLE}")
-    folder = path.parent.stat()
-    # A sticky directory (like /tmp) lets nobody replace a file that is not theirs.
-    if folder.st_mode & 0o022 and not folder.st_mode & stat.S_ISVTX:
         raise StoreError(
-            f"the directory {path.parent} of the key can be written by other users (mode {folder.st_mode & 0o777:04o})",
+            f"the key {path} belongs to another user", hint=f"chown it, or set {CONFIG_DIR_VARIABLE}"
+        )
+    folder = path.parent.stat().st_mode
+    # A sticky directory (like /tmp) lets nobody replace a file that is not theirs.
+    if folder & 0o022 and not folder & stat.S_ISVTX:
+        raise StoreError(
+            f"other users can write into {path.parent}, where the key lies (mode {folder & 0o777:04o})",
             hint=f"chmod 700 {path.parent}",
         )
 
@@ -137,8 +148,9 @@ def _create(path: Path) -> None:
             os.close(descriptor)
         publish(draft, path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise StoreError(
             f"cannot make a key at {path}: {error.strerror}",
-            hint=f"make the directory writable, set {CONFIG_DIR_VARIABLE}, or give the key as a reference (key: file:PATH)",
+            hint=f"make it writable, set {CONFIG_DIR_VARIABLE}, or give the key by reference (key: file:PATH)",
         ) from None

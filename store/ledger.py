@@ -93,4 +93,6 @@ def open_cursor(keys: Keys, source: str, unit_id: str, sealed: bytes) -> Cursor:
 
 
 def _place(source: str, unit_id: str) -> bytes:
-    return b"\0".join((b"cursor", source.encode("utf-8", "surrogateescape"), unit_id.encode("utf-8", "surrogateescape")))
+    return b"\0".join(
+        (b"cursor", source.encode("utf-8", "surrogateescape"), unit_id.encode("utf-8", "surrogateescape"))
+    )

@@ -34,7 +34,8 @@ def job_lock(store: Path | str, job: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise StoreError(
-            f"cannot lock the store: {path}: {error.strerror}", hint="the store's directory has to be writable"
+            f"cannot lock the store: {path}: {error.strerror}",
+            hint="the store's directory has to be writable",
         ) from None
     try:
         # Only said, never trusted: the lock is the kernel's.

@@ -28,13 +28,13 @@ class MemorySink:
         self._units: dict[tuple[str, str], UnitEntry] = {}
         self.finished = False
 
-    def finished_units(self, source: str) -> frozenset[str]:
+    def finished_units(self, source: str) -> frozenset[str]:  # noqa: ARG002
         return frozenset()
 
-    def cursor(self, source: str, unit_id: str) -> Cursor | None:
+    def cursor(self, source: str, unit_id: str) -> Cursor | None:  # noqa: ARG002
         return None
 
-    def seen(self, source: str) -> Seen:
+    def seen(self, source: str) -> Seen:  # noqa: ARG002
         return _never
 
     def commit(self, batch: Batch) -> Committed:
@@ -42,7 +42,9 @@ class MemorySink:
         self._findings |= new
         for it in batch.occurrences:
             self._occurrences[it.finding, it.source, it.document, it.ordinal] = it
-        entry = self._entry(batch.source, batch.unit.id, batch.unit.title or batch.unit.id, batch.unit.parents)
+        entry = self._entry(
+            batch.source, batch.unit.id, batch.unit.title or batch.unit.id, batch.unit.parents
+        )
         entry.state = state_after(batch)
         entry.counts += batch.counts
         entry.failure = batch.failure
@@ -68,12 +70,14 @@ class MemorySink:
     def coverage(self) -> list[CoverageRow]:
         return aggregate(self._units.values())
 
-    def finish(self, *, complete: bool) -> None:
+    def finish(self, *, complete: bool) -> None:  # noqa: ARG002
         self.finished = True
 
     def rows(self, *, show_secrets: bool = False) -> Iterator[dict[str, Any]]:
         """Occurrences as rows of the interface contract, by place: the order of arrival leaves no trace."""
-        order = sorted(self._occurrences.values(), key=lambda it: (it.path, it.uri, it.start, it.end, it.finding))
+        order = sorted(
+            self._occurrences.values(), key=lambda it: (it.path, it.uri, it.start, it.end, it.finding)
+        )
         for it in order:
             yield row(it, first_seen=self._started, last_seen=self._started, show_secrets=show_secrets)
 

@@ -80,7 +80,7 @@ def prepare(keys: Keys, batch: Batch) -> Prepared:
 
 
 def _face(occurrence: Occurrence) -> tuple[Any, ...]:
-    """A case wears the face of its worst sighting; ties go by content, so that the order of arrival is none."""
+    """A case wears the face of its worst sighting; ties go by content, never by the order of arrival."""
     return (
         -_SEVERITY_RANK[occurrence.severity],
         -occurrence.confidence,
@@ -94,7 +94,7 @@ def _face(occurrence: Occurrence) -> tuple[Any, ...]:
 
 
 def _findings(faces: dict[str, Occurrence], batch: Batch) -> dict[str, tuple[Any, ...]]:
-    checks = {finding: (0, "") for finding in faces}
+    checks = dict.fromkeys(faces, (0, ""))
     sealed: dict[str, bytes] = {}
     for occurrence in batch.occurrences:
         check = (_VALIDITY_RANK[occurrence.validity], plain(occurrence.evidence))

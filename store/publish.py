@@ -26,7 +26,7 @@ def publish(draft: Path, target: Path) -> bool:
         # A file system without hard links: the check and the move are two steps, the best there is.
         if target.exists():
             return False
-        os.rename(draft, target)
+        draft.rename(target)
         return True
     finally:
         draft.unlink(missing_ok=True)

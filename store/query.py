@@ -20,10 +20,10 @@ from unsprawl.store.seal import unseal
 __all__ = ["Filter", "find", "read_findings", "read_rows"]
 
 _ROWS: Final = """
-SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source, o.surface,
-  o.uri, o.path, o.line, o.col, o.line_end, o.start, o.stop, o.confidence, o.severity, o.label, o.environment,
-  f.validity, o.url, o.views, o.attrs, o.companions, o.author, o.modified_at, o.audience, o.last_version, o.context,
-  o.first_seen, o.last_seen, o.gone_at, f.status, f.sealed
+SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source,
+  o.surface, o.uri, o.path, o.line, o.col, o.line_end, o.start, o.stop, o.confidence, o.severity, o.label,
+  o.environment, f.validity, o.url, o.views, o.attrs, o.companions, o.author, o.modified_at, o.audience,
+  o.last_version, o.context, o.first_seen, o.last_seen, o.gone_at, f.status, f.sealed
 FROM occurrences o JOIN findings f ON f.id = o.finding
 """
 _FINDINGS: Final = """
@@ -114,10 +114,11 @@ def _occurrence(columns: list[Any], clear: str | None) -> Occurrence:
     )
 
 
+#: The first fields of an occurrence, in the order of ``_ROWS``.
 _IDENTITY: Final = (
-    "finding fingerprint rule title provider document ordinal secret source surface uri path"
-    " line column line_end start end confidence"
-).split()
+    *("finding", "fingerprint", "rule", "title", "provider", "document", "ordinal", "secret", "source"),
+    *("surface", "uri", "path", "line", "column", "line_end", "start", "end", "confidence"),
+)
 
 
 def _secret(opened: bytes) -> str:
@@ -140,7 +141,9 @@ def read_findings(connection: sqlite3.Connection, wanted: Filter) -> Iterator[di
         yield case
 
 
-def _risk(severity: int, validity: int, confidence: float, audience: str, environment: str, label: str) -> int:
+def _risk(
+    severity: int, validity: int, confidence: float, audience: str, environment: str, label: str
+) -> int:
     return risk(SEVERITIES[severity - 1], VALIDITIES[validity], confidence, audience, environment, label)
 
 
@@ -148,7 +151,9 @@ def find(connection: sqlite3.Connection, prefix: str) -> str:
     """The id of the one case that begins with ``prefix``. ``ConfigError`` for none or several."""
     wanted = prefix.strip().lower()
     if not wanted or not set(wanted) <= _HEX:
-        raise ConfigError(f"{prefix!r} is no finding id", hint="ids are hex digits; `unsprawl findings list` shows them")
+        raise ConfigError(
+            f"{prefix!r} is no finding id", hint="ids are hex digits; `unsprawl findings list` shows them"
+        )
     ids = [
         id_
         for (id_,) in connection.execute(
@@ -161,5 +166,3 @@ def find(connection: sqlite3.Connection, prefix: str) -> str:
         some = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
         raise ConfigError(f"{wanted} is the beginning of several findings: {some}", hint="write more digits")
     return wanted if wanted in ids else str(ids[0])
-
-

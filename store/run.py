@@ -49,7 +49,7 @@ FROM ranked r WHERE r.finding = findings.id AND r.place = 1
 
 
 class Run:
-    """A run that was begun or is continued. Implements ``Sink``; used by one coordinator, any of its threads."""
+    """A run that was begun or is continued: a ``Sink`` for one coordinator and all of its threads."""
 
     def __init__(
         self,
@@ -94,7 +94,8 @@ class Run:
     def finished_units(self, source: str) -> frozenset[str]:
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT unit FROM coverage WHERE run = ? AND source = ? AND state IN ('done', 'failed', 'stopped')",
+                "SELECT unit FROM coverage WHERE run = ? AND source = ?"
+                " AND state IN ('done', 'failed', 'stopped')",
                 (self._number, source),
             )
             return frozenset(unit for (unit,) in rows)
@@ -124,10 +125,13 @@ class Run:
         row = (self._number, source, unit, plain(gap.uri), plain(gap.reason), plain(gap.hint), gap.excluded)
         with self._writing() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO coverage (run, source, unit, title, parents, state) VALUES (?, ?, ?, ?, ?, 'gap')",
+                "INSERT OR IGNORE INTO coverage (run, source, unit, title, parents, state)"
+                " VALUES (?, ?, ?, ?, ?, 'gap')",
                 (self._number, source, unit, source, held),
             )
-            added = connection.execute("INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount
+            added = connection.execute(
+                "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            ).rowcount
             column = "excluded" if gap.excluded else "skipped"
             connection.execute(
                 f"UPDATE coverage SET {column} = {column} + ? WHERE run = ? AND source = ? AND unit = ?",
@@ -155,7 +159,8 @@ class Run:
             connection.execute("UPDATE findings SET unsettled = 0 WHERE unsettled = 1")
             for table in ("coverage", "gaps"):
                 connection.execute(
-                    f"DELETE FROM {table} WHERE run IN (SELECT id FROM runs WHERE started_at < ? AND id <> ?)",
+                    f"DELETE FROM {table} WHERE run IN"
+                    " (SELECT id FROM runs WHERE started_at < ? AND id <> ?)",
                     (old, self._number),
                 )
             connection.execute(
@@ -180,7 +185,14 @@ class Run:
 
 
 def begin(
-    connection: sqlite3.Connection, job: str, config: str, detection: str, *, resume: bool, full: bool, now: str
+    connection: sqlite3.Connection,
+    job: str,
+    config: str,
+    detection: str,
+    *,
+    resume: bool,
+    full: bool,
+    now: str,
 ) -> tuple[int, bool]:
     """The number of the run to continue, or of a new one, and whether it is continued. In a transaction.
 
@@ -188,10 +200,13 @@ def begin(
     read with two sets of rules; a full one only by or as a full one. Others that never ended are abandoned.
     """
     rows = connection.execute(
-        "SELECT id, detection, is_full FROM runs WHERE job = ? AND config = ? AND status = 'running' ORDER BY id DESC",
+        "SELECT id, detection, is_full FROM runs WHERE job = ? AND config = ? AND status = 'running'"
+        " ORDER BY id DESC",
         (job, config),
     ).fetchall()
-    fit = [number for number, rules, was_full in rows if resume and rules == detection and (was_full or not full)]
+    fit = [
+        number for number, rules, was_full in rows if resume and rules == detection and (was_full or not full)
+    ]
     connection.executemany(
         "UPDATE runs SET status = 'abandoned', finished_at = ? WHERE id = ?",
         [(now, number) for number, _, _ in rows if fit[:1] != [number]],
@@ -200,7 +215,8 @@ def begin(
         _retry_stopped(connection, fit[0])
         return int(fit[0]), True
     cursor = connection.execute(
-        "INSERT INTO runs (job, config, detection, is_full, status, started_at) VALUES (?, ?, ?, ?, 'running', ?)",
+        "INSERT INTO runs (job, config, detection, is_full, status, started_at)"
+        " VALUES (?, ?, ?, ?, 'running', ?)",
         (job, config, detection, full, now),
     )
     return int(cursor.lastrowid or 0), False
@@ -210,7 +226,8 @@ def _retry_stopped(connection: sqlite3.Connection, run: int) -> None:
     """A source that had stopped gets another chance when its run is continued."""
     connection.execute("DELETE FROM coverage WHERE run = ? AND state = 'source'", (run,))
     connection.execute(
-        "UPDATE coverage SET state = 'open', failure = NULL, last_batch = NULL WHERE run = ? AND state = 'stopped'",
+        "UPDATE coverage SET state = 'open', failure = NULL, last_batch = NULL"
+        " WHERE run = ? AND state = 'stopped'",
         (run,),
     )
 
@@ -218,7 +235,9 @@ def _retry_stopped(connection: sqlite3.Connection, run: int) -> None:
 def read_coverage(connection: sqlite3.Connection, run: int) -> list[CoverageRow]:
     """The ledger of one run."""
     entries: dict[tuple[str, str], UnitEntry] = {}
-    columns = "source, unit, title, parents, state, failure, documents, unchanged, skipped, excluded, read_bytes"
+    columns = (
+        "source, unit, title, parents, state, failure, documents, unchanged, skipped, excluded, read_bytes"
+    )
     for source, unit, title, parents, state, failure, *counts in connection.execute(
         f"SELECT {columns} FROM coverage WHERE run = ?", (run,)
     ):

@@ -7,12 +7,17 @@ from typing import Final
 from sqlite_utils.db import Database
 from sqlite_utils.migrations import Migrations
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "names"]
 
 #: ``PRAGMA application_id`` of a store ("unsp"): another program's database is never written to.
 APPLICATION_ID: Final = 0x756E7370
 
 MIGRATIONS: Final = Migrations("unsprawl")
+
+
+def names() -> set[str]:
+    """All migrations this version knows: those that an empty database lacks."""
+    return {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
 
 
 @MIGRATIONS(name="0001_findings_and_ledger")

@@ -35,7 +35,9 @@ def unseal(keys: Keys, context: bytes, sealed: bytes) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     if sealed[:1] != _VERSION or len(sealed) < 1 + _NONCE_BYTES + _TAG_BYTES:
-        raise StoreError("a sealed value is damaged or was written by a newer unsprawl", hint="upgrade unsprawl")
+        raise StoreError(
+            "a sealed value is damaged or was written by a newer unsprawl", hint="upgrade unsprawl"
+        )
     nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
     try:
         return AESGCM(keys.seal_key).decrypt(nonce, body, _VERSION + context)
