@@ -23,7 +23,7 @@ _PLACEHOLDER: Final = re.compile(
     | (?:^|[^a-z]) (?: example | sample | foo | foobar | bar | baz | fake | todo | tbd | fixme | n/?a | none | null | nil | undefined
                      | true | false | empty | blank | unknown | default | xxx+ | yyy+ | zzz+ | lorem | ipsum ) (?: [^a-z] | $ )
     | example(?:key|token|secret|password|pass|value|only)? $ | (?:key|token|secret|pass(?:word)?) [-_ ]? (?: here | goes )
-    | x{5,} | \*{3,} | \.{3,} | \?{3,} | _{5,} | -{6,} | ={4,} | \#{4,} | •{2,} | …
+    | x{5,} | \*{3,} | \.{3,} | \?{3,} | _{5,} | -{6,} | ={4,} | \#{4,} | (?:\xe2\x80\xa2){2,} | \xe2\x80\xa6
     | ^ (?: abc123 | abcdef+ | 0?123456789(?:0|abc.*)? | a1b2c3.* | deadbeef.* | cafebabe.* | 0123456789abcdef.* | abcdefghij.*
           | qwertyuiop.* | 1234567890.* )  $
     """
