@@ -1,0 +1,170 @@
+"""Hits to matches: the one meaning of a pattern, whichever engine found the place to look at.
+
+Both engines name windows of the text that may hold a match of a rule. Here RE2 (``regex`` for
+rules that need look-around) runs over them from left to right, and answers what it would have
+answered on the whole text: leftmost matches that do not overlap.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+from unsprawl.detectors.pattern import LONGEST, Shape, shape
+from unsprawl.detectors.rules import Rule
+from unsprawl.errors import RuleError
+
+__all__ = ["Confirmer", "Match", "Tally", "Windows"]
+
+#: Half-open stretches of the text, in order, that may hold a match.
+Windows = Sequence[tuple[int, int]]
+
+#: Searches a rule may cost in one document: a start, and more for every byte that was read.
+_SEARCHES: Final = 4096
+_BYTES_A_SEARCH: Final = 256
+#: Seconds one search of a back-tracking pattern may take.
+_PATIENCE: Final = 0.25
+#: ``regex`` takes the end of the window for the end of the text: look-ahead needs some bytes more.
+_LOOKAHEAD: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """``start`` and ``end`` hold the secret, ``match_start`` and ``match_end`` the whole match."""
+
+    rule: Rule
+    start: int
+    end: int
+    groups: Mapping[str, tuple[int, int]]
+    match_start: int
+    match_end: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one document has cost, so that hostile text costs a ledger entry and not an hour.
+
+    ``deadline`` is on the monotonic clock. ``struck`` holds the rules whose matches were not all looked at.
+    """
+
+    deadline: float = float("inf")
+    size: int = 0
+    searches: dict[str, int] = field(default_factory=dict)
+    struck: set[str] = field(default_factory=set)
+    late: bool = False
+
+    def spend(self, rule: Rule) -> bool:
+        """Count one search; False once the rule has had its share or the time is up."""
+        count = self.searches.get(rule.id, 0) + 1
+        self.searches[rule.id] = count
+        if count > _SEARCHES + self.size // _BYTES_A_SEARCH:
+            self.struck.add(rule.id)
+            return False
+        if count & 63 == 0 and monotonic() > self.deadline:
+            self.late = True
+        return not self.late
+
+
+Search = Callable[[bytes, int, int], Any]
+
+
+class Confirmer:
+    """One rule, compiled when it is first needed: most rules never hit anything in a run."""
+
+    __slots__ = ("_groups", "_search", "_secret", "rule", "shape")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.shape: Shape = shape(rule.pattern, rule.superset)
+        self._search: Search | None = None
+        self._secret = 0
+        self._groups: tuple[tuple[str, int], ...] = ()
+
+    def matches(
+        self, data: bytes, windows: Iterable[tuple[int, int]], tally: Tally, begin: int = 0, strict: bool = False
+    ) -> list[Match]:
+        """The matches within ``windows`` that start at ``begin`` or later. ``strict`` windows are not looked beyond."""
+        found: list[Match] = []
+        size = len(data)
+        ahead = self.shape.ahead
+        search = self._search or self._compile()
+        position = begin
+        for low, high in windows:
+            position = max(position, low)
+            while position < high:
+                if not tally.spend(self.rule):
+                    return found
+                match = search(data, position, high)
+                if match is None:
+                    break
+                start, end = match.span()
+                limit = high if strict else min(size, start + ahead)
+                if high < limit:
+                    # The window may have cut the match short.
+                    match = search(data, start, limit) or match
+                    end = match.end()
+                if end == limit < size and not strict and end - start < LONGEST:
+                    match = search(data, start, min(size, start + LONGEST)) or match
+                    end = match.end()
+                found.append(self._match(match, start, end))
+                position = max(end, start + 1)
+        return found
+
+    def _match(self, match: Any, start: int, end: int) -> Match:
+        groups = {}
+        for name, index in self._groups:
+            span = match.span(index)
+            if span[0] >= 0:
+                groups[name] = span
+        secret = match.span(self._secret)
+        if secret[0] < 0:
+            secret = (start, end)
+        return Match(self.rule, secret[0], secret[1], groups, start, end)
+
+    def _compile(self) -> Search:
+        rule = self.rule
+        search, names, count = _compile(rule)
+        self._secret = names.get("secret", 1 if count and not names else 0)
+        self._groups = tuple((name, index) for name, index in sorted(names.items()) if name != "secret")
+        self._search = search
+        return search
+
+
+def _compile(rule: Rule) -> tuple[Search, Mapping[str, int], int]:
+    """A search function, the named groups, the number of groups. Patterns run on bytes, as Latin-1."""
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    pattern = rule.pattern.encode()
+    try:
+        compiled = re2.compile(b"(?m)" + pattern, options)
+    except re2.error as error:
+        if not rule.superset:
+            raise RuleError(f"{rule.place}: rule '{rule.id}': RE2 does not take the pattern: {_words(error)}") from None
+    else:
+        names = {name.decode(): index for name, index in compiled.groupindex.items()}
+        return compiled.search, names, compiled.groups
+    import regex
+
+    try:
+        backtracking = regex.compile(pattern, regex.MULTILINE)
+    except regex.error as error:
+        raise RuleError(f"{rule.place}: rule '{rule.id}': the pattern is wrong: {error}") from None
+
+    def search(data: bytes, position: int, end: int) -> Any:
+        try:
+            return backtracking.search(data, position, min(len(data), end + _LOOKAHEAD), timeout=_PATIENCE)
+        except TimeoutError:
+            return None
+
+    return search, dict(backtracking.groupindex), backtracking.groups
+
+
+def _words(error: Exception) -> str:
+    text = error.args[0] if error.args else ""
+    return re.sub(r"\s+", " ", text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text))

@@ -1,0 +1,220 @@
+"""All rules over one text: hits from an automaton, matches from the confirmation.
+
+Rules are of two classes. Those whose pattern holds a literal run in the main automaton. The
+few without one would slow it down for all (two of them cost half the scan of five hundred): they run
+only within ``GATE`` bytes of one of their keywords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from unsprawl.detectors.confirm import Confirmer, Match, Tally
+from unsprawl.detectors.fallback import Keywords
+from unsprawl.detectors.rules import RuleSet
+from unsprawl.errors import ConfigError
+
+__all__ = ["GATE", "Backend", "Engine", "Match", "Tally", "default_cache"]
+
+#: How far from its keyword a rule without a literal of its own may match, in bytes.
+GATE: Final = 8 << 10
+_SHORTEST_KEYWORD: Final = 3
+
+Backend = Literal["auto", "hyperscan", "fallback"]
+
+
+class Engine:
+    """``backend`` is ``hyperscan``, ``fallback``, or ``auto``: the first that can be imported.
+
+    Both give the same matches. ``cache`` is the folder of the compiled database (None: not kept).
+    An engine serves one thread at a time. Raises ``RuleError`` for a pattern that an engine refuses.
+    """
+
+    def __init__(self, rules: RuleSet, backend: str = "auto", cache: Path | None | Literal["user"] = "user") -> None:
+        if backend not in ("auto", "hyperscan", "fallback"):
+            raise ConfigError(f"unknown engine '{backend}'", hint="It is auto, hyperscan or fallback.")
+        self.rules = rules
+        self._confirmers = tuple(Confirmer(rule) for rule in rules.rules)
+        gated = [
+            number
+            for number, confirmer in enumerate(self._confirmers)
+            if not confirmer.shape.selective
+            and confirmer.rule.keywords
+            and min(map(len, confirmer.rule.keywords)) >= _SHORTEST_KEYWORD
+        ]
+        folder = default_cache() if cache == "user" else cache
+        self.backend, self._finder = _finder(backend, self._confirmers, gated, folder)
+
+    def matches(self, data: bytes) -> Iterator[Match]:
+        """All matches in ``data``, rule by rule; those of different rules may overlap."""
+        return iter(self.search(data, Tally(size=len(data))))
+
+    def search(self, data: bytes, tally: Tally, begin: int = 0, resume: Mapping[str, int] | None = None) -> list[Match]:
+        """The same, on account of ``tally``, for matches that start at ``begin`` or later.
+
+        ``resume`` tells for a rule's id from where on: matches of one rule do not overlap, not even
+        across the border of two segments.
+        """
+        windows = self._finder.windows(data)
+        if not windows:
+            return []
+        found: list[Match] = []
+        for number in sorted(windows):
+            confirmer = self._confirmers[number]
+            first = begin if resume is None else max(begin, resume.get(confirmer.rule.id, 0))
+            stretches, strict = windows[number]
+            found += confirmer.matches(data, stretches, tally, first, strict)
+        return found
+
+
+#: For each rule's number: the stretches to look at, and whether they must not be looked beyond.
+Found = dict[int, tuple[list[tuple[int, int]], bool]]
+
+
+class _Finder(Protocol):
+    def windows(self, data: bytes) -> Found: ...
+
+
+def default_cache() -> Path:
+    """The user's cache folder, where compiled databases are kept."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("unsprawl")
+
+
+def _finder(
+    backend: str, confirmers: tuple[Confirmer, ...], gated: list[int], cache: Path | None
+) -> tuple[str, _Finder]:
+    if backend != "fallback":
+        try:
+            import hyperscan  # noqa: F401  (only whether it is there)
+        except ImportError as error:
+            if backend == "hyperscan":
+                raise ConfigError(
+                    f"Hyperscan cannot be loaded: {error}", hint="Use the fallback engine: same findings, half as fast."
+                ) from None
+        else:
+            return "hyperscan", _HyperscanFinder(confirmers, gated, cache)
+    return "fallback", _KeywordFinder(confirmers, gated)
+
+
+class _HyperscanFinder:
+    def __init__(self, confirmers: tuple[Confirmer, ...], gated: list[int], cache: Path | None) -> None:
+        from unsprawl.detectors.hyper import Automaton
+
+        self._confirmers = confirmers
+        self._main = [number for number in range(len(confirmers)) if number not in set(gated)]
+        self._side = gated
+        self._words = list(_words_of(confirmers, gated))
+        expressions = [_expression(confirmers[number]) for number in self._main]
+        expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
+        self._automaton = Automaton(expressions, cache) if expressions else None
+        self._side_automaton = (
+            Automaton([_expression(confirmers[number]) for number in gated], cache) if gated else None
+        )
+
+    def windows(self, data: bytes) -> Found:
+        if self._automaton is None:
+            return {}
+        hits = self._automaton.hits(data)
+        if not hits:
+            return {}
+        size = len(data)
+        found: Found = {}
+        gates: dict[int, list[tuple[int, int]]] = {}
+        rules = len(self._main)
+        for index, stretches in hits.items():
+            if index >= rules:
+                for number in self._words[index - rules][1]:
+                    gates.setdefault(number, []).extend((first - GATE, last + GATE) for first, last in stretches)
+                continue
+            number = self._main[index]
+            shape = self._confirmers[number].shape
+            around = ((first - shape.back, last + shape.ahead) for first, last in stretches)
+            found[number] = (_merged(around, size), False)
+        if gates:
+            self._search_gates(data, gates, found)
+        return found
+
+    def _search_gates(self, data: bytes, gates: Mapping[int, list[tuple[int, int]]], found: Found) -> None:
+        """The rules without a literal, where one of their keywords is near."""
+        assert self._side_automaton is not None
+        view = memoryview(data)
+        merged = {number: _merged(stretches, len(data)) for number, stretches in gates.items()}
+        for low, high in _merged((stretch for stretches in merged.values() for stretch in stretches), len(data)):
+            for index, stretches in self._side_automaton.hits(view[low:high]).items():
+                number = self._side[index]
+                back, ahead = self._confirmers[number].shape.back, self._confirmers[number].shape.ahead
+                around = _merged(((low + a - back, low + b + ahead) for a, b in stretches), len(data))
+                inside = _common(around, merged.get(number, []))
+                if inside:
+                    found.setdefault(number, ([], True))[0].extend(inside)
+
+
+class _KeywordFinder:
+    def __init__(self, confirmers: tuple[Confirmer, ...], gated: list[int]) -> None:
+        self._confirmers = confirmers
+        self._gated = frozenset(gated)
+        everywhere = [number for number, confirmer in enumerate(confirmers) if not confirmer.rule.keywords]
+        self._everywhere = tuple(everywhere)
+        words = dict(_words_of(confirmers, range(len(confirmers))))
+        self._rules_of = {word.encode(): numbers for word, numbers in words.items()}
+        self._keywords = Keywords(list(words))
+
+    def windows(self, data: bytes) -> Found:
+        size = len(data)
+        around: dict[int, list[tuple[int, int]]] = {}
+        for word, places in self._keywords.positions(data).items():
+            for number in self._rules_of[word]:
+                reach = GATE if number in self._gated else self._confirmers[number].shape.ahead
+                around.setdefault(number, []).extend((end - reach, start + reach) for start, end in places)
+        found: Found = {
+            number: (_merged(stretches, size), number in self._gated) for number, stretches in around.items()
+        }
+        for number in self._everywhere:
+            found[number] = ([(0, size)], False)
+        return found
+
+
+def _words_of(confirmers: tuple[Confirmer, ...], numbers: Iterable[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    words: dict[str, list[int]] = {}
+    for number in numbers:
+        for word in dict.fromkeys(word.lower() for word in confirmers[number].rule.keywords):
+            words.setdefault(word, []).append(number)
+    return ((word, tuple(of)) for word, of in words.items())
+
+
+def _expression(confirmer: Confirmer) -> tuple[str, str]:
+    return confirmer.shape.expression, f"{confirmer.rule.place}: rule '{confirmer.rule.id}'"
+
+
+def _quoted(word: str) -> str:
+    return "".join(char if char.isalnum() or ord(char) > 127 else f"\\x{ord(char):02x}" for char in word)
+
+
+def _merged(stretches: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """Sorted, joined where they touch, and cut to the text."""
+    result: list[tuple[int, int]] = []
+    for low, high in sorted(stretches):
+        low, high = max(low, 0), min(high, size)
+        if result and low <= result[-1][1]:
+            if high > result[-1][1]:
+                result[-1] = (result[-1][0], high)
+        elif low < high:
+            result.append((low, high))
+    return result
+
+
+def _common(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    result: list[tuple[int, int]] = []
+    index = 0
+    for low, high in some:
+        while index < len(others) and others[index][1] <= low:
+            index += 1
+        at = index
+        while at < len(others) and others[at][0] < high:
+            result.append((max(low, others[at][0]), min(high, others[at][1])))
+            at += 1
+    return result

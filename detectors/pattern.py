@@ -1,0 +1,234 @@
+"""What a rule's pattern tells before it runs: how far a match can reach, and where Hyperscan may stop.
+
+Hyperscan reports every end of every match, and no start. So it is given a pattern whose end is
+trimmed (``ghp_\\w{36,}`` reports once a token, not once a byte), and the confirmation must know how many
+bytes to look back from such an end (``back``) and how long a match can be (``ahead``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+__all__ = ["LONGEST", "Shape", "shape"]
+
+#: No match is longer than this, in bytes. Segments overlap by it.
+LONGEST: Final = 32 << 10
+#: What a repetition without a bound is taken for: of blanks and single characters, and of all else.
+_FEW: Final = 64
+_MANY: Final = 8 << 10
+#: A pattern with this many fixed characters in a row is cheap for Hyperscan; one without is not.
+_SELECTIVE: Final = 3
+_SMALL_CLASS: Final = 12
+
+_QUANTIFIER: Final = re.compile(r"(?:[*+?]|\{(\d+)(,(\d*))?\})([?+]?)")
+_CLASS: Final = re.compile(r"\[\^?\]?(?:\[:\^?\w+:\]|\\x\{[^}]*\}|\\p\{[^}]*\}|\\.|[^\]\\])*\]", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(?:x\{[^}]*\}|x[0-9A-Fa-f]{2}|[pP]\{[^}]*\}|[pP].|[0-7]{3}|.)", re.DOTALL)
+_OPEN: Final = re.compile(r"\((?:\?(?:P?<[A-Za-z_]\w*>|[a-zA-Z-]*:|>|<?[=!]))?")
+_FLAGS: Final = re.compile(r"\(\?[a-zA-Z-]+\)")
+_COUNTED: Final = re.compile(r"\\[wWdDsSpP]|\[:|[^\\]-.|^\[\^")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """``expression`` goes to Hyperscan; ``selective`` says that it holds a literal it can hook on."""
+
+    expression: str
+    back: int
+    ahead: int
+    selective: bool
+
+
+class _Item(NamedTuple):
+    """One atom with its quantifier. ``most`` counts an unbounded repetition as its allowance."""
+
+    start: int
+    atom_end: int
+    end: int
+    low: int
+    high: int | None
+    least: int
+    most: int
+    literal: bool
+    body: tuple[tuple[_Item, ...], ...]
+
+
+class _Unknown(ValueError):
+    """Syntax that this module does not read; the pattern is then taken as it is."""
+
+
+def shape(pattern: str, superset: str = "") -> Shape:
+    """The shape of a rule's pattern, or of the superset that Hyperscan searches in its place."""
+    try:
+        ahead = _most(_parse(pattern))
+    except _Unknown:
+        ahead = LONGEST
+    searched = superset or pattern
+    try:
+        trimmed = searched if superset else _trim(searched)
+        branches = _parse(trimmed)
+        return Shape(
+            _same_blanks(trimmed), min(_most(branches), LONGEST), min(ahead, LONGEST), _run(branches) >= _SELECTIVE
+        )
+    except _Unknown:
+        return Shape(searched, LONGEST, min(ahead, LONGEST), True)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def _parse(text: str) -> tuple[tuple[_Item, ...], ...]:
+    branches, end = _alternatives(text, 0)
+    if end != len(text):
+        raise _Unknown(text)
+    return branches
+
+
+def _alternatives(text: str, position: int) -> tuple[tuple[tuple[_Item, ...], ...], int]:
+    branches: list[tuple[_Item, ...]] = []
+    branch: list[_Item] = []
+    while position < len(text) and text[position] != ")":
+        if text[position] == "|":
+            branches.append(tuple(branch))
+            branch = []
+            position += 1
+            continue
+        item = _item(text, position)
+        branch.append(item)
+        position = item.end
+    branches.append(tuple(branch))
+    return tuple(branches), position
+
+
+def _item(text: str, start: int) -> _Item:
+    char = text[start]
+    least = most = 1
+    literal = False
+    few = False
+    body: tuple[tuple[_Item, ...], ...] = ()
+    if char == "(":
+        flags = _FLAGS.match(text, start)
+        opening = _OPEN.match(text, start)
+        if flags:
+            return _Item(start, flags.end(), flags.end(), 1, 1, 0, 0, False, ())
+        if opening is None or text[opening.end() : opening.end() + 1] == "?":
+            raise _Unknown(text)
+        body, end = _alternatives(text, opening.end())
+        if end >= len(text):
+            raise _Unknown(text)
+        end += 1
+        around = opening.group().endswith(("=", "!"))
+        least = 0 if around else min(sum(item.least for item in branch) for branch in body)
+        most = 0 if around else _most(body)
+        if around:
+            body = ()
+    elif char == "[":
+        match = _CLASS.match(text, start)
+        if match is None:
+            raise _Unknown(text)
+        end = match.end()
+        few = _COUNTED.search(match.group()) is None
+        literal = few and len(match.group()) <= _SMALL_CLASS
+    elif char == "\\":
+        match = _ESCAPE.match(text, start)
+        if match is None or text[start + 1] in "QEK" or text[start + 1] in "123456789":
+            raise _Unknown(text)
+        end = match.end()
+        if text[start + 1] in "bBAzZ":
+            least = most = 0
+        few = text[start + 1] == "s"
+        literal = text[start + 1] not in "wWdDsSpPbBAzZC"
+    elif char in "^$":
+        end, least, most = start + 1, 0, 0
+    elif char in "*+?":
+        raise _Unknown(text)
+    else:
+        end = start + 1
+        least = most = len(char.encode("utf-8", "surrogatepass"))
+        literal = few = char != "."
+    low, high, after = _quantifier(text, end)
+    if high is None:
+        most = most * low + (_FEW if few and most <= 1 else _MANY)
+    else:
+        most *= high
+    return _Item(start, end, after, low, high, least * low, most, literal and low > 0, body)
+
+
+def _quantifier(text: str, position: int) -> tuple[int, int | None, int]:
+    match = _QUANTIFIER.match(text, position)
+    if match is None:
+        return 1, 1, position
+    sign = text[position]
+    if sign != "{":
+        low, high = {"*": (0, None), "+": (1, None), "?": (0, 1)}[sign]
+        return low, high, match.end()
+    least = int(match[1])
+    if match[2] is None:
+        return least, least, match.end()
+    return least, int(match[3]) if match[3] else None, match.end()
+
+
+def _most(branches: tuple[tuple[_Item, ...], ...]) -> int:
+    return max(sum(item.most for item in branch) for branch in branches)
+
+
+def _run(branches: tuple[tuple[_Item, ...], ...]) -> int:
+    """The longest row of fixed characters that every match holds."""
+    best: list[int] = []
+    for branch in branches:
+        longest = row = 0
+        for item in branch:
+            if item.literal:
+                row += item.low
+                longest = max(longest, row)
+                if item.low == item.high:
+                    continue
+            elif item.body and item.low > 0:
+                longest = max(longest, _run(item.body))
+            if item.least or item.most:
+                row = 0
+        best.append(longest)
+    return min(best)
+
+
+# --- rewriting -----------------------------------------------------------------------------------
+
+
+def _trim(text: str) -> str:
+    """Cut what follows the shortest way to a match: every match of ``text`` begins with one of the result."""
+    branches = _parse(text)
+    cuts: list[tuple[int, int, str]] = []
+    for branch in branches:
+        if not any(item.least for item in branch):
+            return text
+        cuts += _cuts(branch)
+    for start, end, instead in sorted(cuts, reverse=True):
+        text = text[:start] + instead + text[end:]
+    return text
+
+
+def _cuts(branch: tuple[_Item, ...]) -> Iterator[tuple[int, int, str]]:
+    for item in reversed(branch):
+        if item.least == 0:
+            yield item.start, item.end, ""
+            continue
+        if item.low != item.high:
+            yield item.atom_end, item.end, "" if item.low == 1 else f"{{{item.low}}}"
+        elif item.low == 1 and all(any(inner.least for inner in other) for other in item.body):
+            for other in item.body:
+                yield from _cuts(other)
+        return
+
+
+def _same_blanks(text: str) -> str:
+    r"""RE2's ``\s`` lacks the vertical tab, Hyperscan's has it: spell it out, so that ``\S`` means one thing too."""
+
+    def spell(match: re.Match[str]) -> str:
+        token = match.group()
+        if token.startswith("["):
+            return re.sub(r"\\.", lambda e: r"\t\n\f\r\x20" if e.group() == r"\s" else e.group(), token, flags=re.DOTALL)
+        return {r"\s": r"[\t\n\f\r\x20]", r"\S": r"[^\t\n\f\r\x20]"}.get(token, token)
+
+    return re.sub(f"{_CLASS.pattern}|{_ESCAPE.pattern}", spell, text, flags=re.DOTALL)

@@ -1,0 +1,53 @@
+"""Offsets to lines and columns, counted forwards once, and only as far as someone asks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["Lines", "code_points"]
+
+#: Bytes that continue a UTF-8 code point. Leaving them out counts code points, and never fails.
+_CONTINUATION: Final = bytes(range(0x80, 0xC0))
+
+
+def code_points(text: bytes) -> int:
+    """How many code points start in ``text``; additive, so that a line may be counted in pieces."""
+    return len(text) if text.isascii() else len(text.translate(None, _CONTINUATION))
+
+
+class Lines:
+    """Lines of one content that comes in segments. Ask in ascending order: going back costs a recount."""
+
+    __slots__ = ("_at", "_column", "_data", "_first", "_line")
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._at = 0
+        self._line = self._column = 1
+        self._first = (0, 1, 1)
+
+    def enter(self, data: bytes, start: int) -> None:
+        """From here on offsets are those of ``data``, whose offset ``start`` is where the last segment was left."""
+        self._data = data
+        self._at = start
+        self._first = (start, self._line, self._column)
+
+    def leave(self, end: int) -> None:
+        """Count up to ``end``, the end of the present segment."""
+        self.at(end)
+
+    def at(self, offset: int) -> tuple[int, int]:
+        """The 1-based line, and the 1-based column in code points."""
+        if offset < self._at:
+            self._at, self._line, self._column = self._first
+            if offset < self._at:
+                offset = self._at
+        data, start = self._data, self._at
+        last = data.rfind(b"\n", start, offset)
+        if last >= 0:
+            self._line += data.count(b"\n", start, last) + 1
+            self._column = 1
+            start = last + 1
+        self._column += code_points(data[start:offset])
+        self._at = offset
+        return self._line, self._column

@@ -1,0 +1,52 @@
+"""One span, one finding: which of several matches of the same text is the one to report."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from unsprawl.detectors.confirm import Match
+
+__all__ = ["resolve"]
+
+_RANK: Final = {"exact": 0, "contextual": 1, "generic": 2}
+
+
+def resolve(matches: Sequence[Match], claimed: Iterable[tuple[int, int]] = ()) -> list[Match]:
+    """Exact beats contextual beats generic; of equals the longer secret, then the earlier, then the first rule's.
+
+    Secrets that overlap no better one stay. ``claimed`` spans were given to matches of the segment before.
+    The result is in the order of the text.
+    """
+    if len(matches) < 2 and not claimed:
+        return list(matches)
+    taken = _Spans(claimed)
+    kept = [match for match in sorted(matches, key=_preference) if taken.take(match.start, match.end)]
+    kept.sort(key=lambda match: (match.start, match.end))
+    return kept
+
+
+def _preference(match: Match) -> tuple[int, int, int, str]:
+    return _RANK[match.rule.kind], match.start - match.end, match.start, match.rule.id
+
+
+class _Spans:
+    """Disjoint spans, in order."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for start, end in sorted(spans):
+            self.take(start, end)
+
+    def take(self, start: int, end: int) -> bool:
+        """Add the span unless it overlaps one that is there."""
+        index = bisect_right(self._starts, start)
+        if index and self._ends[index - 1] > start:
+            return False
+        if index < len(self._starts) and self._starts[index] < end:
+            return False
+        self._starts.insert(index, start)
+        self._ends.insert(index, end)
+        return True
