@@ -78,6 +78,8 @@ _OTHER_KEY: Final = re.compile(
     """
 )
 _STRONG_KEY: Final = re.compile(rb"(?i)pass|pwd|secret|api[_.-]?key|access[_.-]?key|private|token|cred|auth")
+#: Formats with a checksum: a valid one is reported by its exact rule, a wrong one is nobody's token.
+_CHECKSUMMED: Final = re.compile(rb"^(?:gh[pousr]|npm)_[A-Za-z0-9]{36}$")
 #: Words that continue a sentence behind a prose match: what was matched is one of its words.
 _SENTENCE: Final = re.compile(rb"^[ \t]+(?:is|are|was|will|can|must|should|for|and|or|to|of|in|on|that|which|when|has|have|with|not|be|from)\b")
 
@@ -94,6 +96,8 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
         return "low entropy"
     if rule.kind == "contextual":
         return ""
+    if _CHECKSUMMED.match(value):
+        return "checksum"
     line = before[-_NEAR:].rpartition(b"\n")[2]
     reason = _refuses_shape(value) or _refuses_key(value, line)
     if reason:

@@ -1,0 +1,148 @@
+"""``unsprawl rules check``: the contract that every rule file keeps, ours and the users'.
+
+Both engines compile the rules; every example is found by exactly its rule when all rules run; no negative
+is; keywords stand in every example; hostile repetitions take linear time; remediation is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import process_time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from unsprawl.detectors.rules import Rule, RuleSet, load
+from unsprawl.errors import RuleError
+from unsprawl.placeholders import fill
+from unsprawl.records import Candidate, Document
+
+if TYPE_CHECKING:
+    from unsprawl.detectors.detector import ContentDetector
+
+__all__ = ["Problem", "check", "check_rule"]
+
+_EXAMPLES: Final = 2
+_NEGATIVES: Final = 1
+#: The probe: an example repeated. Time for ten times the text may grow thirty times, and must stay below
+#: a second a megabyte; both are broken by a pattern that is not linear, and by no other.
+_REPEATS: Final = 10_000
+_PROBE_BYTES: Final = 1 << 20
+_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend. ``place`` is ``file:line``; ``rule`` is "" when a whole file cannot be read."""
+
+    place: str
+    rule: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: rule '{self.rule}': {self.what}" if self.rule else self.what
+
+
+def check(paths: Sequence[Path] = ()) -> list[Problem]:
+    """The problems of the rules in ``paths`` (none given: of the built-in ones), tried beside all built-in rules."""
+    try:
+        everything = load(paths)
+    except RuleError as error:
+        return [Problem("", "", error.message)]
+    files = {str(path) for path in paths}
+    own = [rule for rule in everything.rules if not paths or rule.file in files or _is_below(rule.file, paths)]
+    try:
+        detectors = _detectors(everything)
+    except RuleError as error:
+        return [Problem("", "", error.message)]
+    problems: list[Problem] = []
+    for rule in own:
+        problems += check_rule(rule, detectors)
+    return problems
+
+
+def check_rule(rule: Rule, detectors: Sequence[ContentDetector]) -> list[Problem]:
+    """The problems of one rule; ``detectors`` hold all rules, one an engine."""
+    words = [*_formal(rule), *_examples(rule, detectors), *_negatives(rule, detectors), *_slow(rule)]
+    return [Problem(rule.place, rule.id, what) for what in words]
+
+
+def _is_below(file: str, paths: Sequence[Path]) -> bool:
+    return any(path.is_dir() and path in Path(file).parents for path in paths)
+
+
+def _detectors(rules: RuleSet) -> list[ContentDetector]:
+    from unsprawl.detectors.detector import ContentDetector
+
+    return [ContentDetector(rules, backend=backend) for backend in ("auto", "fallback")]
+
+
+def _formal(rule: Rule) -> Iterator[str]:
+    stem = Path(rule.file).stem
+    if rule.file.startswith("rules/") and rule.provider != stem:
+        yield f"the id must begin with '{stem}.', the name of its file"
+    if len(rule.examples) < _EXAMPLES:
+        yield f"{len(rule.examples)} examples, {_EXAMPLES} are needed"
+    if len(rule.negatives) < _NEGATIVES:
+        yield "a negative is needed: the nearest miss you can think of"
+    if not rule.remediation:
+        yield "remediation is missing: where is it revoked, where is its use seen?"
+    if rule.check is not None:
+        url = urlsplit(rule.check["request"]["url"])
+        if url.scheme != "https" or url.port not in (None, 443) or "@" in url.netloc or not url.hostname:
+            yield "a check goes to https on the usual port"
+        elif "{" not in url.netloc and not re.fullmatch(r"(?:[a-z0-9-]+\.)+[a-z]{2,}", url.hostname):
+            yield f"'{url.hostname}' is no host name of a provider"
+
+
+def _examples(rule: Rule, detectors: Sequence[ContentDetector]) -> Iterator[str]:
+    for number, template in enumerate(rule.examples, 1):
+        text = fill(template, rule.id)
+        if not any(keyword in text.lower() for keyword in rule.keywords):
+            yield f"example {number} holds none of the keywords {', '.join(rule.keywords)}"
+        for detector in detectors:
+            found = _scan(detector, text)
+            own = [candidate for candidate in found if candidate.rule == rule.id]
+            # The parts of a credential may be kinds of their own: an AWS key id beside its secret.
+            parts = {companion.reveal() for candidate in own for companion in candidate.companions.values()}
+            others = {c.rule for c in found if c.rule != rule.id and c.secret.reveal() not in parts}
+            if not own:
+                also = f", but {', '.join(sorted(others))} is" if others else ""
+                yield f"example {number} is not found{also}"
+                break
+            if others:
+                yield f"example {number} is found by {', '.join(sorted(others))} as well"
+                break
+
+
+def _negatives(rule: Rule, detectors: Sequence[ContentDetector]) -> Iterator[str]:
+    for number, template in enumerate(rule.negatives, 1):
+        text = fill(template, rule.id)
+        if any(candidate.rule == rule.id for detector in detectors for candidate in _scan(detector, text)):
+            yield f"negative {number} is found"
+
+
+def _scan(detector: ContentDetector, text: str) -> list[Candidate]:
+    document = Document(uri="rule:example", body=text.encode(), path="example.txt")
+    return [event for event in detector.scan(document) if isinstance(event, Candidate)]
+
+
+def _slow(rule: Rule) -> Iterator[str]:
+    """Matching must be linear: text made of half matches is what an attacker would send."""
+    from unsprawl.detectors.confirm import Confirmer, Tally
+
+    if not rule.examples:
+        return
+    example = fill(rule.examples[0], rule.id).encode()
+    confirmer = Confirmer(rule)
+    for piece in (example, example[: len(example) * 2 // 3]):
+        text = (piece * _REPEATS)[:_PROBE_BYTES]
+        began = process_time()
+        confirmer.matches(text, [(0, len(text))], Tally(size=len(text)))
+        spent = process_time() - began
+        if spent > _SECONDS * max(1.0, len(text) / _PROBE_BYTES):
+            yield f"the pattern takes {spent:.1f} s for a megabyte of its own example"
+            return
+
