@@ -19,7 +19,8 @@ from msgspec.inspect import type_info
 
 from unsprawl import globs
 from unsprawl.errors import ConfigError
-from unsprawl.plugins import SourceType, source_type
+from unsprawl.plugins import SourceType, source_type, source_types
+from unsprawl.redaction import Redactor
 from unsprawl.references import FORMS, REFERENCE_PATTERN, Reference, interpolate, resolve
 from unsprawl.shape import Origin, fit, leaves
 
@@ -33,12 +34,14 @@ __all__ = [
     "SourceConfig",
     "load",
     "resolve",
+    "schema",
 ]
 
 _Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 #: A path on this machine: made absolute when the configuration is loaded, ``~`` is the home folder.
 FilePath: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, extra={"path": True})]
 
+_STORE: Final = "unsprawl.db"
 _LARGEST_BYTES: Final = 1 << 20
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _URL_PASSWORD = re.compile(r"://[^/?#\s:@]*:[^/?#\s@]+@")
@@ -85,7 +88,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The keys of the file. What stands under ``sources`` is checked by the type of each source."""
 
     sources: dict[str, dict[str, Any]]
-    store: FilePath = "unsprawl.db"
+    store: FilePath = _STORE
     key: Reference | None = None
     verify: bool = False
     seal: Literal["never", "open"] | None = None
@@ -138,7 +141,7 @@ def load(path: Path | str) -> Config:
 
     file = Path(path)
     raw, places = yamltext.parse(_read(file), str(path))
-    origin = Origin(str(path), places)
+    origin = Origin(str(path), places, Redactor().text)
     if raw is None:
         raise ConfigError(f"{path}: the file is empty", hint="start from configs/nightly.yaml")
     if not isinstance(raw, dict):
@@ -149,7 +152,10 @@ def load(path: Path | str) -> Config:
         origin.fail(("notify",), what, "take it out, and alert on the exit code")
     folder = file.absolute().parent
     sources = raw.get("sources")
-    plain = _leaves({**raw, "sources": {}} if sources is not None else raw, ConfigFile, folder, origin, ())
+    top = {"store": _STORE, **raw}
+    if "sources" in raw:
+        top["sources"] = {}  # each is checked below, by its own type
+    plain = _leaves(top, ConfigFile, folder, origin, ())
     settings = fit(plain, ConfigFile, origin)
     if not isinstance(sources, dict) or not sources:
         origin.fail(("sources",), "expected at least one source", "write `name: {type: …}` below it")
@@ -235,3 +241,59 @@ def _leaves(
 
 def _absolute(path: str, folder: Path) -> str:
     return os.path.normpath(folder / Path(path).expanduser())
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file with all source types that come with unsprawl, for editors."""
+    own = [name for name, entry in source_types().items() if entry.value.startswith("unsprawl.")]
+    (_,), parts = msgspec.json.schema_components((ConfigFile,))
+    top = parts.pop(ConfigFile.__name__)
+    for name in own:
+        kind = _config_of(source_type(name), name)
+        (root,), below = msgspec.json.schema_components((kind,), ref_template=f"#/$defs/{name}.{{name}}")
+        main = below.pop(root["$ref"].removeprefix(f"#/$defs/{name}."))
+        main["properties"] = {"type": {"const": name}, **main["properties"]}
+        main["required"] = ["type", *(key for key in main["required"] if key != "type")]
+        parts |= {name: {**main, "title": name}}
+        parts |= {f"{name}.{part}": content for part, content in below.items()}
+    entry = {
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"enum": own}},
+        "allOf": [
+            {"if": {"properties": {"type": {"const": name}}}, "then": {"$ref": f"#/$defs/{name}"}}
+            for name in own
+        ],
+    }
+    top["properties"]["sources"] = {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": f"^{_SOURCE_NAME.pattern}$"},
+        "additionalProperties": entry,
+    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "unsprawl configuration"}
+    whole: dict[str, Any] = _summarised(msgspec.to_builtins({**top, **head, "$defs": parts}))
+    return whole
+
+
+def _summarised(value: Any) -> Any:
+    """Docstrings become descriptions: an editor shows the first paragraph, without our markup."""
+    if isinstance(value, dict):
+        return {key: _summarised(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_summarised(each) for each in value]
+    if isinstance(value, str) and "\n\n" in value:
+        return value.partition("\n\n")[0].replace("``", "`")
+    return value.replace("``", "`") if isinstance(value, str) else value
+
+
+def main() -> None:
+    """``python -m unsprawl.config`` prints the JSON Schema."""
+    import json
+    import sys
+
+    sys.stdout.write(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
 """The one pattern language of ``exclude`` and ``accept``.
 
-``*`` is any run of characters, slashes too; ``?`` is one character; ``[ab]`` and ``[!ab]`` are sets.
-A pattern without a slash is compared with every single name on the way (``node_modules``,
-``*.min.js``), one with a slash with the whole path or uri, where ``**/`` in front may also stand for
-nothing. What matches a folder matches all below it. Upper and lower case differ.
+``*`` and ``?`` stay within one name, ``**`` crosses names, ``[ab]`` and ``[!ab]`` are sets. A pattern
+without ``/`` matches a name anywhere (``node_modules``, ``*.min.js``), one with ``/`` begins at the top
+of the path or uri (``vendor/*.js``, ``s3://backups/archive``), unless ``**/`` stands in front. What lies
+below a match is matched with it. Upper and lower case differ.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from functools import lru_cache
 
 __all__ = ["matches"]
 
-_TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|[^*?\[]+|\[", re.DOTALL)
+_TOKEN = re.compile(r"\*{2,}/|\*{2,}|\*|\?|\[!?\]?[^\]/]+\]|[^*?\[]+|\[", re.DOTALL)
 
 
 def matches(patterns: tuple[str, ...], path: str) -> bool:
     """Whether any of the patterns matches the path (or uri), or a folder above it."""
-    return bool(patterns) and _compiled(patterns).match(path) is not None
+    return bool(patterns) and _compiled(patterns).match(path.removeprefix("/")) is not None
 
 
 @lru_cache(maxsize=256)
@@ -27,36 +27,25 @@ def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _translated(pattern: str) -> str:
-    body = pattern.removesuffix("/**").rstrip("/") or "/"
-    anywhere = "/" not in body or body.startswith("**/")
-    body = body.removeprefix("**/")
-    any_character = "[^/]" if "/" not in body and anywhere else "."
-    tokens = _TOKEN.findall(body)
-    regex = ""
-    opened = 0
-    stars = sum(token.startswith("*") for token in tokens)
-    for token in tokens:
-        if token.startswith("*"):
-            regex += ")" * opened
-            stars -= 1
-            # A run is as short as what follows allows and is never reconsidered, except for the last:
-            # no pattern makes a hostile path slow.
-            regex += f"(?>{any_character}*?" if stars else f"{any_character}*"
-            opened = 1 if stars else 0
-        elif token == "?":  # noqa: S105  # a part of a pattern
-            regex += any_character
-        elif token.startswith("[") and len(token) > 2:
-            negated = token[1] == "!"
-            members = re.sub(r"([\\\[\]^&~|])", r"\\\1", token[2 if negated else 1 : -1])
-            regex += _set("^" if negated else "", members, token)
-        else:
-            regex += re.escape(token)
-    return rf"(?:.*/)?{regex}(?:/.*)?\Z" if anywhere else rf"{regex}(?:/.*)?\Z"
+    body = pattern.rstrip("/")
+    anywhere = "/" not in body
+    regex = "".join(_token(part) for part in _TOKEN.findall(body.removeprefix("/")))
+    return ("(?:.*/)?" if anywhere else "") + regex + r"(?:/|\Z)"
 
 
-def _set(negation: str, members: str, token: str) -> str:
-    try:
-        re.compile(f"[{members}]")
-    except re.error:  # a range that runs backwards: taken as it is written
-        return re.escape(token)
-    return f"[{negation}{members}]"
+def _token(part: str) -> str:
+    if part.startswith("**"):
+        return "(?:[^/]*/)*" if part.endswith("/") else ".*"
+    if part[0] == "*":
+        return "[^/]*"
+    if part[0] == "?":
+        return "[^/]"
+    if part[0] == "[" and len(part) > 2:
+        negated = part[1] == "!"
+        members = re.sub(r"([\\\[\]^&~|])", r"\\\1", part[2 if negated else 1 : -1])
+        try:
+            re.compile(f"[{members}]")
+        except re.error:  # a range that runs backwards: taken as it is written
+            return re.escape(part)
+        return f"(?!/)[{'^' if negated else ''}{members}]"
+    return re.escape(part)

@@ -82,7 +82,7 @@ def source_type(name: str) -> SourceType:
     return loaded
 
 
-def build_source(name: str, type: str, config: msgspec.Struct) -> Source:  # noqa: A002  # the word of the file
+def build_source(name: str, type: str, config: msgspec.Struct) -> Source:  # the word of the file
     """One source, ready to enumerate. Its local references must resolve; remote ones are left alone."""
     kind = source_type(type)
     check_references(config, f"sources.{name}")

@@ -16,7 +16,6 @@ import msgspec
 from msgspec import inspect
 
 from unsprawl.errors import ConfigError
-from unsprawl.redaction import Redactor
 
 __all__ = ["Origin", "Path", "Places", "dotted", "fit", "leaves", "nearest"]
 
@@ -41,17 +40,20 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
 class Origin:
-    """Where values come from: ``fail`` words a complaint with file, line and place."""
+    """Where values come from: ``fail`` words a complaint with file, line and place.
 
-    def __init__(self, file: str, places: Places) -> None:
+    ``show`` makes the names in it fit to be printed.
+    """
+
+    def __init__(self, file: str, places: Places, show: Callable[[str], str] = str) -> None:
         self.file = file
         self.places = places
-        self._redactor = Redactor()
+        self._show = show
 
     def fail(self, path: Path, what: str, hint: str = "") -> NoReturn:
         line = next((self.places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.places), 1)
         # A key may be a password in the wrong line.
-        place, what = self._redactor.text(dotted(path)), self._redactor.text(what)
+        place, what = self._show(dotted(path)), self._show(what)
         raise ConfigError(f"{self.file}:{line}: " + (f"{place}: " if place else "") + what, hint=hint)
 
 

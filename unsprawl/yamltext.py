@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import yaml
 
 from unsprawl.errors import ConfigError
+from unsprawl.redaction import Redactor
 from unsprawl.shape import Path
 
 __all__ = ["parse"]
@@ -120,7 +121,8 @@ class _Builder:
             line = key_node.start_mark.line + 1
             if key in mapping:
                 first = self.places[(*path, key)]
-                raise self._error(key_node, f"the key {key!r} stands here twice, first in line {first}")
+                shown = Redactor().text(repr(key))  # a key may be a password in the wrong line
+                raise self._error(key_node, f"the key {shown} stands here twice, first in line {first}")
             self.places[(*path, key)] = line
             mapping[key] = self.build(value_node, (*path, key), depth + 1)
         return mapping
