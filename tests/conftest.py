@@ -42,7 +42,7 @@ def _refuse_the_network(event: str, arguments: tuple[object, ...]) -> None:
         return
     host = str(arguments[1][0])
     try:
-        local = ipaddress.ip_address(host.split("%")[0]).is_loopback
+        local = ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         local = host in {"localhost", ""}
     if not local:
