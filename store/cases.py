@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["SEVERITIES", "Case", "Row", "Tally", "gather", "place", "surface", "tally"]
+__all__ = ["SEVERITIES", "Case", "Row", "Tally", "gather", "place", "surface", "tally", "urgency"]
 
 #: One occurrence, with the fields of the interface contract.
 Row = Mapping[str, Any]
@@ -19,38 +19,34 @@ _SETTLED: Final = frozenset({"false_positive", "accepted", "closed"})
 
 @dataclass(slots=True)
 class Case:
-    """One finding. ``row`` is its first occurrence, ``places`` the first few rows, ``copies`` counts all."""
+    """One finding. ``row`` is its worst sighting, ``places`` the first few rows, ``copies`` counts all."""
 
     row: Row
     places: list[Row] = field(default_factory=list)
     copies: int = 0
     surfaces: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def rank(self) -> tuple[int, int, float, float, str]:
-        """Sorts the case to act on first to the front."""
-        row = self.row
-        return (
-            row["validity"] != "active",
-            SEVERITIES.index(row["severity"]),
-            -(row["risk"] or 0),
-            -row["confidence"],
-            row["finding"],
-        )
+
+def urgency(row: Row) -> tuple[int, int, float, float, str]:
+    """Sorts what to act on first to the front: what works, then the severe, then the risky."""
+    severity = SEVERITIES.index(row["severity"])
+    return (row["validity"] != "active", severity, -(row["risk"] or 0), -row["confidence"], row["finding"])
 
 
 def gather(rows: Iterable[Row], places: int) -> list[Case]:
-    """Cases, worst first, each with at most ``places`` of its rows: memory follows the findings alone."""
+    """Cases, most urgent first, with at most ``places`` rows each: memory follows the findings alone."""
     cases: dict[str, Case] = {}
     for row in rows:
         case = cases.get(row["finding"])
         if case is None:
             case = cases[row["finding"]] = Case(row)
+        elif urgency(row) < urgency(case.row):
+            case.row = row
         case.copies += 1
         case.surfaces[surface(row)] += 1
         if len(case.places) < places:
             case.places.append(row)
-    return sorted(cases.values(), key=lambda case: case.rank)
+    return sorted(cases.values(), key=lambda case: urgency(case.row))
 
 
 def surface(row: Row) -> str:
@@ -93,21 +89,23 @@ def tally(rows: Iterable[Row]) -> Tally:
     """Count in one pass."""
     occurrences = 0
     surfaces: Counter[str] = Counter()
-    worst: dict[str, tuple[str, str]] = {}
-    pending: dict[str, tuple[str, str]] = {}
+    worst: dict[str, int] = {}
+    pending: dict[str, int] = {}
+    validity: dict[str, str] = {}
     for row in rows:
         occurrences += 1
         surfaces[surface(row)] += 1
-        known = (row["severity"], row["validity"])
-        worst[row["finding"]] = known
+        finding, severity = row["finding"], SEVERITIES.index(row["severity"])
+        validity[finding] = row["validity"]
+        worst[finding] = min(severity, worst.get(finding, severity))
         if row["status"] not in _SETTLED and not row["gone_at"]:
-            pending[row["finding"]] = known
+            pending[finding] = min(severity, pending.get(finding, severity))
     return Tally(
         findings=len(worst),
         occurrences=occurrences,
-        severity=Counter(severity for severity, _ in worst.values()),
-        validity=Counter(validity for _, validity in worst.values()),
+        severity=Counter(SEVERITIES[severity] for severity in worst.values()),
+        validity=Counter(validity.values()),
         surface=surfaces,
-        open_severity=Counter(severity for severity, _ in pending.values()),
-        open_active=sum(validity == "active" for _, validity in pending.values()),
+        open_severity=Counter(SEVERITIES[severity] for severity in pending.values()),
+        open_active=sum(validity[finding] == "active" for finding in pending),
     )

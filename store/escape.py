@@ -32,7 +32,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """One line without control characters: what cannot be seen is spelled out (``\\x1b``, ``\\u202e``)."""
+    """One line without control characters: what cannot be seen is spelled out (an escape as its code)."""
     return _UNSEEN.sub(_visible, text)
 
 
@@ -56,7 +56,7 @@ def cell(value: object) -> str:
 
 
 def json_line(value: Any) -> str:
-    """JSON on one line, readable, yet safe to print: what cannot be seen stands as ``\\uXXXX``."""
+    """JSON on one line, readable, yet safe to print: what cannot be seen stands as its code."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     return _UNSEEN.sub(lambda m: json.dumps(m[0])[1:-1], text)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
 from unsprawl.errors import ConfigError
+from unsprawl.records import Gap
 from unsprawl.store import escape
 from unsprawl.store.cases import Row, Tally, gather, place, tally
 from unsprawl.store.rows import FIELDS
@@ -27,6 +28,7 @@ from unsprawl.store.wording import counted, severities
 __all__ = ["FORMATS", "Report", "RuleNote", "check_output", "coverage_record", "destination", "write"]
 
 FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
+
 
 class RuleNote(Protocol):
     """What a report says about a rule. ``detectors.rules.Rule`` is one."""
@@ -62,12 +64,15 @@ class Report:
         """Counts over all rows."""
         return tally(self.rows())
 
+    def gaps(self) -> list[tuple[str, Gap]]:
+        """Source and gap, each once: a layer that several repositories share stands in all their rows."""
+        return list(dict.fromkeys((row.source, gap) for row in self.coverage for gap in row.gaps))
+
 
 def write(report: Report, format: str, out: TextIO) -> None:
     """Write the whole report in one of :data:`FORMATS`."""
     if format == "jsonl":
-        for row in report.rows():
-            out.write(escape.json_line(row) + "\n")
+        out.writelines(escape.json_line(row) + "\n" for row in report.rows())
     elif format == "json":
         _json(report, out)
     elif format == "csv":
@@ -104,7 +109,8 @@ def coverage_record(row: CoverageRow) -> dict[str, Any]:
         "read_bytes": row.read_bytes,
         "reasons": list(row.reasons),
         "gaps": [
-            {"uri": gap.uri, "reason": gap.reason, "hint": gap.hint, "excluded": gap.excluded} for gap in row.gaps
+            {"uri": gap.uri, "reason": gap.reason, "hint": gap.hint, "excluded": gap.excluded}
+            for gap in row.gaps
         ],
     }
 
@@ -113,8 +119,7 @@ def _json(report: Report, out: TextIO) -> None:
     head = {"version": report.version, "title": report.title, "complete": report.complete, **report.facts}
     head["counts"] = report.tally().counts()
     out.write("{\n")
-    for name, value in head.items():
-        out.write(f" {escape.json_line(name)}: {escape.json_line(value)},\n")
+    out.writelines(f" {escape.json_line(name)}: {escape.json_line(value)},\n" for name, value in head.items())
     _array(out, "coverage", (coverage_record(row) for row in report.coverage))
     out.write(",\n")
     _array(out, "findings", report.rows())
@@ -149,7 +154,9 @@ def _markdown(report: Report, out: TextIO) -> None:
     out.write(f"{counted(counts.occurrences, 'occurrence')}. ")
     out.write("Coverage is complete.\n" if report.complete else "**Coverage is incomplete**, see below.\n")
     if counts.findings:
-        out.write("\n## Findings\n\n| Severity | Finding | Rule | Secret | Where | Copies | Validity | Status |\n")
+        out.write(
+            "\n## Findings\n\n| Severity | Finding | Rule | Secret | Where | Copies | Validity | Status |\n"
+        )
         out.write("|---|---|---|---|---|--:|---|---|\n")
         for case in gather(report.rows(), _MARKDOWN_PLACES):
             row = case.row
@@ -166,12 +173,12 @@ def _markdown(report: Report, out: TextIO) -> None:
             numbers = (line.documents, line.unchanged, line.skipped, line.excluded)
             names = (line.source, line.title, str(line.status))
             out.write("| " + " | ".join([*(text(n) for n in names), *(str(n) for n in numbers)]) + " |\n")
-    gaps = [(line, gap) for line in report.coverage for gap in line.gaps if not gap.excluded]
+    gaps = [(source, gap) for source, gap in report.gaps() if not gap.excluded]
     if gaps:
         out.write("\n## Not read\n\n")
-        for line, gap in gaps:
+        for source, gap in gaps:
             hint = f" ({text(gap.hint)})" if gap.hint else ""
-            out.write(f"- {text(line.source)}, {text(gap.uri)}: {text(gap.reason)}{hint}\n")
+            out.write(f"- {text(source)}, {text(gap.uri)}: {text(gap.reason)}{hint}\n")
 
 
 # --- where a report goes ---------------------------------------------------------------------------
@@ -183,9 +190,13 @@ def check_output(path: Path) -> None:
         raise ConfigError(f"--output {escape.plain(str(path))} is a folder", hint="name a file in it")
     folder = path.resolve().parent
     if not folder.is_dir():
-        raise ConfigError(f"the folder of --output does not exist: {escape.plain(str(folder))}", hint="create it first")
+        raise ConfigError(
+            f"the folder of --output does not exist: {escape.plain(str(folder))}", hint="create it first"
+        )
     if not os.access(path if _special(path) else folder, os.W_OK):
-        raise ConfigError(f"--output cannot be written: {escape.plain(str(path))}", hint="choose another place")
+        raise ConfigError(
+            f"--output cannot be written: {escape.plain(str(path))}", hint="choose another place"
+        )
 
 
 @contextmanager
@@ -201,11 +212,11 @@ def destination(path: Path) -> Iterator[TextIO]:
     target = path.resolve()
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
     try:
-        with open(handle, "w", encoding="utf-8", newline="") as out:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
-        os.replace(name, target)
+        Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -42,8 +42,7 @@ def write(report: Report, out: TextIO) -> None:
         "invocations": [_invocation(report)],
     }
     out.write(f'{{"$schema": {_json(SCHEMA)}, "version": "2.1.0", "runs": [{{\n')
-    for name, value in run.items():
-        out.write(f'"{name}": {_json(value)},\n')
+    out.writelines(f'"{name}": {_json(value)},\n' for name, value in run.items())
     out.write('"results": [')
     separator = "\n"
     for row in report.rows():
@@ -91,14 +90,13 @@ def _invocation(report: Report) -> dict[str, Any]:
 
 
 def _notifications(report: Report) -> Iterator[dict[str, Any]]:
-    for line in report.coverage:
-        for gap in line.gaps:
-            text = f"{line.source}: {gap.uri} was not read: {gap.reason}"
-            yield {
-                "level": "note" if gap.excluded else "error" if line.status == "failed" else "warning",
-                "message": {"text": f"{text}. {gap.hint}" if gap.hint else text},
-                "locations": [{"physicalLocation": {"artifactLocation": {"uri": _reference(gap.uri)}}}],
-            }
+    for source, gap in report.gaps():
+        text = f"{source}: {gap.uri} was not read: {gap.reason}"
+        yield {
+            "level": "note" if gap.excluded else "error",
+            "message": {"text": f"{text}. {gap.hint}" if gap.hint else text},
+            "locations": [{"physicalLocation": {"artifactLocation": {"uri": _reference(gap.uri)}}}],
+        }
 
 
 def _result(row: Row, rule_index: int) -> dict[str, Any]:
@@ -109,11 +107,23 @@ def _result(row: Row, rule_index: int) -> dict[str, Any]:
         "level": _LEVEL[row["severity"]],
         "message": {"text": f"{row['name'] or row['rule']}: {row['secret']}{context}"},
         "locations": [_location(row)],
-        "partialFingerprints": {"unsprawlFinding/v1": row["finding"], "unsprawlSecret/v1": row["fingerprint"]},
+        "partialFingerprints": {
+            "unsprawlFinding/v1": row["finding"],
+            "unsprawlSecret/v1": row["fingerprint"],
+        },
         "rank": float(row["risk"] if row["risk"] is not None else 100 * row["confidence"]),
         "properties": {
             name: row[name]
-            for name in ("confidence", "label", "environment", "validity", "status", "source", "audience", "attrs")
+            for name in (
+                "confidence",
+                "label",
+                "environment",
+                "validity",
+                "status",
+                "source",
+                "audience",
+                "attrs",
+            )
         },
     }
     if row["status"] in _SUPPRESSED:

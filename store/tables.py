@@ -9,7 +9,7 @@ import csv
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -86,8 +86,8 @@ def findings(report: Report, out: TextIO) -> None:
     cases = gather(report.rows(), _PLACES)
     if cases:
         screen.print(_findings_grid(cases, screen.width))
-    gaps = [(line, gap) for line in report.coverage for gap in line.gaps if not gap.excluded]
-    for line, gap in gaps[:_GAPS]:
+    gaps = [gap for _, gap in report.gaps() if not gap.excluded]
+    for gap in gaps[:_GAPS]:
         text = Text("not read  ", style="yellow")
         text.append(f"{escape.plain(gap.uri)}: {escape.plain(gap.reason)}", style="default")
         screen.print(text, overflow="fold")
@@ -101,7 +101,10 @@ def findings(report: Report, out: TextIO) -> None:
     if counts.occurrences != counts.findings:
         total += f" in {counted(counts.occurrences, 'place')}"
     end = Text(f"{total}. ", style="bold" if counts.findings else "green")
-    end.append("Coverage complete." if report.complete else "Coverage incomplete.", "green" if report.complete else "yellow")
+    end.append(
+        "Coverage complete." if report.complete else "Coverage incomplete.",
+        "green" if report.complete else "yellow",
+    )
     screen.print(end)
 
 
@@ -131,7 +134,15 @@ def _findings_grid(cases: Sequence[Case], width: int) -> Table:
         start = (_styled(row["severity"]), _text(row["finding"][: 12 if wide else 8]))
         copies = _text(case.copies)
         if wide:
-            grid.add_row(*start, _text(row["rule"]), _text(row["secret"]), where, _text(row["label"]), _status(row), copies)
+            grid.add_row(
+                *start,
+                _text(row["rule"]),
+                _text(row["secret"]),
+                where,
+                _text(row["label"]),
+                _status(row),
+                copies,
+            )
         else:
             rule = Group(_line(row["rule"]), _line(row["secret"], "dim"))
             grid.add_row(*start, rule, where, copies)
@@ -165,7 +176,11 @@ def coverage(rows: Sequence[CoverageRow], out: TextIO) -> None:
         numbers = (row.documents, row.unchanged, row.skipped, row.excluded)
         cells = [Text(f"{n:,}" if n else "–", style="" if n else "dim") for n in numbers]
         grid.add_row(
-            _text(row.source), _Where(escape.plain(row.title)), _styled(str(row.status)), *cells, size(row.read_bytes)
+            _text(row.source),
+            _Where(escape.plain(row.title)),
+            _styled(str(row.status)),
+            *cells,
+            size(row.read_bytes),
         )
     if rows:
         screen.print(grid)
@@ -193,8 +208,9 @@ def records(columns: Sequence[str], values: Iterable[Sequence[object]], format: 
         writer.writerows([escape.cell(v) for v in line] for line in values)
     elif format == "markdown":
         out.write(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n")
-        for line in values:
-            out.write(f"| {' | '.join(escape.markdown(escape.cell(v)) for v in line)} |\n")
+        out.writelines(
+            f"| {' | '.join(escape.markdown(escape.cell(v)) for v in line)} |\n" for line in values
+        )
     else:
         grid = _grid()
         for column in columns:

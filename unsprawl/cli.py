@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from unsprawl import __version__
-from unsprawl.cli_options import CONTEXT, Session, debug_option
+from unsprawl.cli_options import Group, Session, debug_option
 from unsprawl.errors import ExitCode, UnsprawlError
 
 __all__ = ["COMMANDS", "main", "unsprawl"]
@@ -36,13 +36,13 @@ _TERMINATED: Final = 143
 _BROKEN_PIPE: Final = 141
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that knows its commands by name and imports one when it is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # as click calls it
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
@@ -57,21 +57,22 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], COMMANDS, 1)
-            raise click.UsageError(f"no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""), ctx)
+            raise click.UsageError(
+                f"no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""), ctx
+            )
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings=CONTEXT)
+@click.group(cls=LazyGroup)
 @click.version_option(__version__, "--version", prog_name="unsprawl", message="%(prog)s %(version)s")
 @debug_option
 def unsprawl() -> None:
     """Find exposed secrets on every surface, prove the coverage, close the case.
 
-    \b
     Examples:
       unsprawl scan .                          this folder, now
       git diff --cached | unsprawl scan -      what you are about to commit
@@ -80,7 +81,6 @@ def unsprawl() -> None:
       unsprawl findings list                   what is open
       unsprawl demo                            see it work on an invented organisation
 
-    \b
     Exit codes:
       0  clean and complete
       1  findings at or above --fail-on
@@ -114,14 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (KeyboardInterrupt, click.Abort):
             _say("stopped", session.when_stopped)
             return _INTERRUPTED
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the last line of defence: one line, never a traceback
             return _failed(error, session)
     except BrokenPipeError:
         return _quiet_pipe()
     return int(result or 0)
 
 
-def _terminated(number: int, frame: Any) -> NoReturn:
+def _terminated(_number: int, _frame: Any) -> NoReturn:
     raise SystemExit(_TERMINATED)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from unsprawl.cli_options import (
-    CONTEXT,
+    Command,
     debug_option,
     detection_options,
     output_options,
@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["crawl", "summary"]
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Command)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--full", is_flag=True, help="Read everything again, also what did not change.")
-@click.option("--store", type=click.Path(path_type=Path), metavar="FILE",
-              help="The store, instead of the one the configuration names.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The store, instead of the one the configuration names.",
+)
 @output_options()
 @detection_options
 @fail_on_option("never")
@@ -62,14 +66,12 @@ def crawl(
 
     Prints a summary; with --format or --output also all findings of the store.
 
-    \b
     Examples:
       unsprawl crawl nightly.yaml
       unsprawl crawl nightly.yaml --quiet --fail-on high
       unsprawl crawl nightly.yaml --output report.html
       unsprawl crawl nightly.yaml --full
 
-    \b
     Exit codes:
       0  complete, and nothing at or above --fail-on
       1  findings at or above --fail-on
@@ -130,9 +132,15 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
         ("Reopened", f"{result.reopened:,}"),
         ("Gone", f"{result.gone:,}"),
         ("Open now", f"{still_open:,}" + (f" ({worst})" if worst else "")),
-        ("Read", f"{read:,} documents, {size(sum(row.read_bytes for row in rows))} in {result.seconds:.1f} s"),
+        (
+            "Read",
+            f"{read:,} documents, {size(sum(row.read_bytes for row in rows))} in {result.seconds:.1f} s",
+        ),
         ("Unchanged", f"{unchanged:,} documents, not read again"),
-        ("Coverage", ", ".join(f"{count} {name}" for name, count in sorted(states.items())) or "nothing to read"),
+        (
+            "Coverage",
+            ", ".join(f"{count} {name}" for name, count in sorted(states.items())) or "nothing to read",
+        ),
     ]
     records(("What", "Count"), lines, "table", out)
     store = f"--store {config.store}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,9 +15,10 @@ import click
 from unsprawl.store.escape import plain
 
 __all__ = [
-    "CONTEXT",
     "DEFAULT_STORE",
     "FORMATS",
+    "Command",
+    "Group",
     "Session",
     "debug_option",
     "detection_options",
@@ -27,11 +29,35 @@ __all__ = [
     "store_options",
 ]
 
-CONTEXT: Final[Mapping[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
 DEFAULT_STORE: Final = Path("unsprawl.db")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Taught(click.Command):
+    """Help that is laid out as it was written: paragraphs with indented lines are not wrapped."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        context = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        super().__init__(*arguments, **{"context_settings": context} | named)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        help_text = inspect.cleandoc(self.help or "")
+        paragraphs = [f"\b\n{p}" if "\n  " in p else p for p in help_text.split("\n\n")]
+        self.help = "\n\n".join(paragraphs)
+        super().format_help_text(ctx, formatter)
+        self.help = help_text
+
+
+class Command(_Taught):
+    """A command of ours."""
+
+
+class Group(_Taught, click.Group):
+    """A command with commands."""
+
+    command_class = Command
 
 
 @dataclass(slots=True)
@@ -52,10 +78,12 @@ def inform(text: str) -> None:
     click.echo(plain(text), err=True)
 
 
-def _debug(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+def _debug(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value:
         context.ensure_object(Session).debug = True
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        logging.basicConfig(
+            level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+        )
 
 
 def debug_option(command: _Command) -> _Command:
@@ -66,9 +94,9 @@ def debug_option(command: _Command) -> _Command:
 
 
 def quiet_option(command: _Command) -> _Command:
-    return click.option("-q", "--quiet", is_flag=True, help="No progress and no summary: results and errors only.")(
-        command
-    )
+    return click.option(
+        "-q", "--quiet", is_flag=True, help="No progress and no summary: results and errors only."
+    )(command)
 
 
 def output_options(formats: tuple[str, ...] = FORMATS) -> Callable[[_Command], _Command]:
@@ -112,7 +140,7 @@ def detection_options(command: _Command) -> _Command:
             click.option("--min-confidence", type=click.FloatRange(0, 1), metavar="0..1",
                          help="Report only what is at least this likely a credential."),
             click.option("--verify/--no-verify", default=None,
-                         help="Ask providers whether a secret still works. Off, and not in this version yet."),
+                         help="Ask providers whether a secret still works: off, and not in this version."),
         ]
     ):  # fmt: skip
         command = option(command)

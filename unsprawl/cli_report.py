@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -14,18 +15,17 @@ from unsprawl.cli_options import inform
 from unsprawl.errors import ExitCode
 from unsprawl.store.cases import SEVERITIES, Row, Tally
 from unsprawl.store.export import Report, RuleNote, check_output, destination, write
-from unsprawl.store.sink import CoverageRow
 from unsprawl.store.wording import counted, severities
 
 if TYPE_CHECKING:
     from unsprawl.jobs import Result
 
-__all__ = ["FAIL_ON", "choose_format", "deliver", "exit_code", "fail_on_option", "report_of", "tell_gaps", "total"]
+__all__ = ["FAIL_ON", "choose_format", "deliver", "exit_code", "fail_on_option", "report_of", "sink", "total"]
 
 FAIL_ON: Final = ("any", "active", *reversed(SEVERITIES), "never")
 _SUFFIXES: Final = {
-    ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".sarif": "sarif", ".csv": "csv", ".md": "markdown",
-    ".html": "html", ".htm": "html", ".txt": "table",
+    ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".sarif": "sarif", ".csv": "csv",
+    ".md": "markdown", ".html": "html", ".htm": "html", ".txt": "table",
 }  # fmt: skip
 #: Formats that show by themselves what was not read.
 _SHOW_COVERAGE: Final = frozenset({"table", "markdown", "html"})
@@ -40,7 +40,7 @@ def fail_on_option(default: str) -> Callable[[Callable[..., object]], Callable[.
 
 
 def choose_format(format: str | None, output: Path | None, *, piped: str = "jsonl") -> str:
-    """The format asked for, else by the name of the output file, else a table for people and lines for programs."""
+    """What was asked for, else by the output file's ending, else a table for people, lines for programs."""
     if output is not None:
         check_output(output)
     if format:
@@ -89,23 +89,30 @@ def report_of(
     )
 
 
-def deliver(report: Report, format: str, output: Path | None, *, quiet: bool) -> None:
-    """Write the report to its place; what it does not show of the coverage is told on stderr."""
+@contextmanager
+def sink(output: Path | None) -> Iterator[TextIO]:
+    """Standard output, or the file of ``--output``, which appears whole."""
     if output is None:
-        write(report, format, sys.stdout)
+        yield sys.stdout
         sys.stdout.flush()
     else:
         with destination(output) as out:
-            write(report, format, out)
-    if output is not None or format not in _SHOW_COVERAGE:
-        tell_gaps(report.coverage)
+            yield out
+
+
+def deliver(report: Report, format: str, output: Path | None, *, quiet: bool, gaps: bool = True) -> None:
+    """Write the report to its place; what it does not show of the coverage is told on stderr."""
+    with sink(output) as out:
+        write(report, format, out)
+    if gaps and (output is not None or format not in _SHOW_COVERAGE):
+        _tell_gaps(report)
     if not quiet and (output is not None or format != "table"):
         inform(total(report) + (f" Written to {output}." if output else ""))
 
 
-def tell_gaps(coverage: Sequence[CoverageRow]) -> None:
+def _tell_gaps(report: Report) -> None:
     """What was not read is never silent."""
-    gaps = [gap for row in coverage for gap in row.gaps if not gap.excluded]
+    gaps = [gap for _, gap in report.gaps() if not gap.excluded]
     for gap in gaps[:_GAPS_TOLD]:
         inform(f"not read: {gap.uri}: {gap.reason}" + (f" ({gap.hint})" if gap.hint else ""))
     if len(gaps) > _GAPS_TOLD:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from unsprawl.cli_options import (
-    CONTEXT,
+    Command,
     debug_option,
     detection_options,
     inform,
@@ -26,14 +26,20 @@ from unsprawl.store.escape import plain
 __all__ = ["scan"]
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Command)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @output_options()
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Paths that are not read (`**/node_modules/**`).")
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Paths that are not read (`**/node_modules/**`)."
+)
 @detection_options
 @click.option("--only-active", is_flag=True, help="Report only secrets that are known to work.")
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE",
-              help="A json or jsonl report of an earlier scan: what it holds is not reported again.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A json or jsonl report of an earlier scan: what it holds is not reported again.",
+)
 @fail_on_option("any")
 @click.option("--show-secrets", is_flag=True, help="Show the values. Mind who reads the output.")
 @quiet_option
@@ -62,7 +68,6 @@ def scan(
     On a terminal the result is a table, elsewhere one JSON line an occurrence; --format or the ending of
     --output (.json .jsonl .sarif .csv .md .html) says otherwise.
 
-    \b
     Examples:
       unsprawl scan .
       unsprawl scan src deploy.tar.gz --fail-on high
@@ -70,7 +75,6 @@ def scan(
       unsprawl scan . --output report.html
       unsprawl scan . -f jsonl -o known.jsonl; unsprawl scan . --baseline known.jsonl
 
-    \b
     Exit codes:
       0  nothing found at or above --fail-on, everything read
       1  findings
@@ -102,7 +106,9 @@ def scan(
 
     def rows() -> Iterator[Row]:
         for row in result.rows():
-            if (row["finding"], row["fingerprint"]) not in known and (not only_active or row["validity"] == "active"):
+            if (row["finding"], row["fingerprint"]) not in known and (
+                not only_active or row["validity"] == "active"
+            ):
                 yield row
 
     code = exit_code(result, tally(rows()), fail_on)
@@ -135,7 +141,9 @@ def refuse_verify(verify: bool | None) -> None:
 def _check_paths(paths: tuple[str, ...]) -> None:
     for path in paths:
         if path != "-" and not os.path.lexists(path):
-            raise ConfigError(f"no such file or folder: {path}", hint="check the path; `-` reads standard input")
+            raise ConfigError(
+                f"no such file or folder: {path}", hint="check the path; `-` reads standard input"
+            )
 
 
 def _read_baseline(path: Path) -> frozenset[tuple[str, str]]:
@@ -147,7 +155,9 @@ def _read_baseline(path: Path) -> frozenset[tuple[str, str]]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"--baseline {path}: {reason}", hint="give a json or jsonl report of unsprawl") from None
+        raise ConfigError(
+            f"--baseline {path}: {reason}", hint="give a json or jsonl report of unsprawl"
+        ) from None
     known: set[tuple[str, str]] = set()
     try:
         if '"findings"' in text[:1_000_000] and not text.lstrip().startswith('{"finding"'):

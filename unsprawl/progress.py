@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
@@ -111,7 +111,8 @@ class Lines(_Board):
         read = sum(s.read_bytes for s in all_of)
         findings = len(set().union(*(s.findings for s in all_of)))
         self.say(
-            f"{done:,} of {units:,}{'' if all(s.listed for s in all_of) else '+'} units, {documents:,} documents, "
+            f"{done:,} of {units:,}{'' if all(s.listed for s in all_of) else '+'} units, "
+            f"{documents:,} documents, "
             f"{size(read)}, {findings:,} findings"
         )
 
@@ -129,7 +130,7 @@ class Live(_Board):
             get_renderable=self._draw, console=self._console, refresh_per_second=4, transient=True
         )
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> Self:
         self._screen.start()
         return self
 

@@ -10,7 +10,10 @@ from unsprawl.store.export import Report
 from unsprawl.store.sink import CoverageRow
 
 #: What a stranger may call a file, a page or himself.
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>|`x`\x1b[31m\x9b2J\n\u202eevil @team http://evil.test \u05d0"
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>|`x`\x1b[31m\x9b2J\n"
+    "\u202eevil @team http://evil.test \u05d0"
+)
 
 
 def row(number: int = 1, **changes: Any) -> dict[str, Any]:
@@ -61,12 +64,24 @@ def coverage() -> list[CoverageRow]:
     bomb = Gap("s3://backups/bomb.zip", "the archive expands beyond 1 GB", "exclude it")
     denied = Gap(f"s3://secret/{HOSTILE}", "403: access denied", "grant s3:ListBucket")
     vendored = Gap("app/vendor", "left out by the configuration", excluded=True)
+    partial = CoverageRow(
+        source="store",
+        title="backups",
+        status="partial",
+        documents=7,
+        unchanged=40,
+        skipped=1,
+        read_bytes=9_123_456_789,
+        reasons=(bomb.reason,),
+        gaps=(bomb,),
+    )
     return [
-        CoverageRow(source="files", title="app", status="complete", documents=1203, excluded=1, gaps=(vendored,)),
-        CoverageRow(source="store", title="backups", status="partial", documents=7, unchanged=40, skipped=1,
-                    read_bytes=9_123_456_789, reasons=(bomb.reason,), gaps=(bomb,)),
-        CoverageRow(source="store", title="secret", status="failed", skipped=1, reasons=(denied.reason,), gaps=(denied,)),
-    ]  # fmt: skip
+        CoverageRow(
+            source="files", title="app", status="complete", documents=3, excluded=1, gaps=(vendored,)
+        ),
+        partial,
+        CoverageRow(source="store", title="secret", status="failed", reasons=("403",), gaps=(denied,)),
+    ]
 
 
 def report(rows: list[dict[str, Any]], **changes: Any) -> Report:

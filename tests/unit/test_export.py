@@ -104,7 +104,9 @@ def test_markdown_shows_what_was_not_read() -> None:
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_the_table_fits_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    long = row(1, rule="a-provider." + "x" * 60, secret="y" * 60, path="deep/" * 60 + "end.env", source="z" * 60)
+    long = row(
+        1, rule="a-provider." + "x" * 60, secret="y" * 60, path="deep/" * 60 + "end.env", source="z" * 60
+    )
     text = written(report([long, hostile_row(), row(3, path="\u6f22" * 90)]), "table")
     assert max(len(line) for line in text.splitlines()) <= width
     assert "end.env:12" in text
@@ -170,9 +172,14 @@ def test_a_file_appears_whole_and_private(tmp_path: Path) -> None:
 def test_a_report_that_breaks_off_leaves_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     target.write_text("old")
-    with pytest.raises(RuntimeError), export.destination(target) as out:
-        out.write("half")
-        raise RuntimeError
+
+    def broken() -> None:
+        with export.destination(target) as out:
+            out.write("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
     assert target.read_text() == "old"
 
@@ -206,7 +213,10 @@ def test_an_impossible_output_is_refused_before_the_work(tmp_path: Path) -> None
 
 
 def test_plain_spells_out_what_cannot_be_seen() -> None:
-    assert escape.plain("a\x1b[2J\u202e\udcff\U000e0041\u05d0 ok…") == "a\\x1b[2J\\u202e\\xff\\U000e0041\u05d0 ok…"
+    assert (
+        escape.plain("a\x1b[2J\u202e\udcff\U000e0041\u05d0 ok…")
+        == "a\\x1b[2J\\u202e\\xff\\U000e0041\u05d0 ok…"
+    )
 
 
 def test_json_line_survives_a_round_trip() -> None:

@@ -54,7 +54,18 @@ def test_loads_nothing_and_runs_only_its_own_script() -> None:
         digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
     for tag, attributes in page.tags:
-        assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form", "audio", "video", "use"}
+        assert tag not in {
+            "link",
+            "img",
+            "iframe",
+            "object",
+            "embed",
+            "base",
+            "form",
+            "audio",
+            "video",
+            "use",
+        }
         assert not any(name.startswith("on") or name in {"src", "srcset", "style"} for name in attributes)
 
 

@@ -56,7 +56,9 @@ def test_the_schema_refuses_what_is_wrong(validator: Any) -> None:
 def test_every_uri_is_a_valid_reference() -> None:
     run = log_of(ROWS)["runs"][0]
     places = [place for result in run["results"] for place in result["locations"]]
-    places += [place for note in run["invocations"][0]["toolExecutionNotifications"] for place in note["locations"]]
+    places += [
+        place for note in run["invocations"][0]["toolExecutionNotifications"] for place in note["locations"]
+    ]
     uris = [place["physicalLocation"]["artifactLocation"]["uri"] for place in places]
     assert len(uris) == len(ROWS) + 3
     for uri in uris:
@@ -80,7 +82,13 @@ def test_results_point_at_their_rule_and_place() -> None:
 
 def test_levels_suppressions_and_help() -> None:
     run = log_of(ROWS)["runs"][0]
-    assert [result["level"] for result in run["results"][:5]] == ["error", "error", "error", "note", "warning"]
+    assert [result["level"] for result in run["results"][:5]] == [
+        "error",
+        "error",
+        "error",
+        "note",
+        "warning",
+    ]
     assert run["results"][3]["suppressions"][0]["justification"] == "false_positive"
     assert "suppressions" not in run["results"][0]
     assert run["tool"]["driver"]["rules"][0]["help"]["text"].startswith("1. Revoke the token")
@@ -91,5 +99,5 @@ def test_gaps_are_notifications_and_the_run_is_not_successful() -> None:
     invocation = log_of([row()])["runs"][0]["invocations"][0]
     assert invocation["executionSuccessful"] is False
     assert invocation["exitCode"] == 3
-    assert [note["level"] for note in invocation["toolExecutionNotifications"]] == ["note", "warning", "error"]
+    assert [note["level"] for note in invocation["toolExecutionNotifications"]] == ["note", "error", "error"]
     assert len(coverage()) == 3

@@ -1,0 +1,137 @@
+"""One case on one page: what it is, where it stands, what happened to it, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from unsprawl.store import escape
+from unsprawl.store.cases import Row, place
+
+if TYPE_CHECKING:
+    from unsprawl.store.export import RuleNote
+
+__all__ = ["FORMATS", "CaseFile", "write"]
+
+FORMATS: Final = ("table", "json", "markdown")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """``case`` is the store's short record of a finding, ``rows`` are all its occurrences, gone ones too."""
+
+    case: Mapping[str, Any]
+    rows: Sequence[Row]
+    rule: RuleNote | None = None
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Name and value of what is known of the case as a whole."""
+        case = self.case
+        yield "Secret", str(case["secret"])
+        yield "Rule", f"{case['rule']} ({case['name']})"
+        yield "Severity", f"{case['severity']}, risk {case['risk']} of 100"
+        validity = str(case["validity"])
+        yield "Validity", f"{validity}: {case['evidence']}" if case["evidence"] else validity
+        yield "Status", str(case["status"])
+        yield (
+            "Looks like",
+            f"{case['label']}, {case['environment']} ({round(case['confidence'] * 100)} % sure)",
+        )
+        yield "Seen", f"{_day(case['first_seen'])} to {_day(case['last_seen'])}"
+        gone = sum(1 for row in self.rows if row["gone_at"])
+        yield "Places", f"{len(self.rows) - gone} now, {gone} gone"
+        yield "Fingerprint", str(case["fingerprint"])
+
+    def timeline(self) -> list[tuple[str, str, str]]:
+        """When, what and where, oldest first."""
+        events = []
+        for row in self.rows:
+            events.append((row["first_seen"] or "", "seen", place(row)))
+            if row["gone_at"]:
+                events.append((row["gone_at"], "gone", place(row)))
+        return sorted(events)
+
+    def steps(self) -> Sequence[str]:
+        return self.rule.remediation if self.rule else ()
+
+
+def write(file: CaseFile, format: str, out: TextIO) -> None:
+    """Write the page in one of :data:`FORMATS`."""
+    if format == "json":
+        document = {**file.case, "occurrences": list(file.rows), "remediation": list(file.steps())}
+        out.write(escape.json_line(document) + "\n")
+    elif format == "markdown":
+        _markdown(file, out)
+    else:
+        _page(file, out)
+
+
+def _details(row: Row) -> Iterator[str]:
+    """What a surface knows beyond the place."""
+    yield str(row["source"])
+    if row["audience"] != "unknown":
+        yield f"audience {row['audience']}"
+    if row["author"]:
+        yield f"by {row['author']}"
+    if row["modified_at"]:
+        yield f"changed {_day(row['modified_at'])}"
+    if row["views"]:
+        yield f"read through {', '.join(row['views'])}"
+    for name, value in row["attrs"].items():
+        yield f"{name}: {value if isinstance(value, str) else escape.json_line(value)}"
+
+
+def _day(moment: str | None) -> str:
+    return moment[:16].replace("T", " ") if moment else "unknown"
+
+
+def _page(file: CaseFile, out: TextIO) -> None:
+    from rich.text import Text
+
+    from unsprawl.store.tables import console
+
+    screen = console(out)
+
+    def line(text: str, style: str = "", indent: int = 0) -> None:
+        screen.print(Text(" " * indent + escape.plain(text), style=style), overflow="fold")
+
+    line(f"Finding {file.case['finding']}", "bold")
+    for name, value in file.facts():
+        screen.print(
+            Text(f"  {name:<12} ", style="dim").append(escape.plain(value), style="default"), overflow="fold"
+        )
+    line("Where it stands", "bold")
+    for row in file.rows:
+        line(place(row), "dim strike" if row["gone_at"] else "", 2)
+        line("; ".join(_details(row)), "dim", 6)
+        if row["url"]:
+            line(row["url"], "dim", 6)
+        if not row["gone_at"]:
+            for context in row["context"].splitlines()[:_CONTEXT_LINES]:
+                line(f"│ {context}", "", 6)
+    line("What happened", "bold")
+    for moment, what, where in file.timeline():
+        line(f"{_day(moment)}  {what}  {where}", "", 2)
+    if file.steps():
+        line("What to do", "bold")
+        for number, step in enumerate(file.steps(), 1):
+            line(f"{number}. {step}", "", 2)
+
+
+_CONTEXT_LINES: Final = 9
+
+
+def _markdown(file: CaseFile, out: TextIO) -> None:
+    text = escape.markdown
+    out.write(f"# Finding {text(file.case['finding'])}\n\n")
+    out.writelines(f"- **{name}:** {text(value)}\n" for name, value in file.facts())
+    out.write("\n## Where it stands\n\n")
+    for row in file.rows:
+        gone = f" (gone {_day(row['gone_at'])})" if row["gone_at"] else ""
+        out.write(f"- {text(place(row))}{gone}<br>{text('; '.join(_details(row)))}\n")
+    out.write("\n## What happened\n\n")
+    out.writelines(f"- {_day(moment)}: {what}, {text(where)}\n" for moment, what, where in file.timeline())
+    if file.steps():
+        out.write("\n## What to do\n\n")
+        out.writelines(f"{number}. {text(step)}\n" for number, step in enumerate(file.steps(), 1))
