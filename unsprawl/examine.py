@@ -6,6 +6,8 @@ identity are kept here: everything that leaves is either keyed or masked.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from unsprawl.detectors.rules import Rule
     from unsprawl.redaction import Redactor
 
-__all__ = ["Examined", "Examiner", "severity_of"]
+__all__ = ["Examined", "Examiner", "defect", "severity_of"]
+
+_log = logging.getLogger(__name__)
 
 #: Candidates are classified in groups: large enough for the model to gain, small enough to stay flat
 #: when a hostile document holds a million of them.
@@ -55,6 +59,14 @@ def severity_of(rule: Severity, verdict: Verdict) -> Severity:
         return Severity.LOW
     lower = verdict.environment in (Environment.DEVELOPMENT, Environment.TEST)
     return _LADDER[max(0, _LADDER.index(rule) - lower)]
+
+
+def defect(error: Exception, uri: str, doing: str) -> Skipped:
+    """What the ledger says of an error nobody foresaw. Its text may quote what was read: only its kind is told."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    _log.debug("%s while %s\n%s", type(error).__name__, doing, frames)
+    hint = "this is a defect of unsprawl or of a plug-in: run with --debug and report what it prints"
+    return Skipped(uri, f"{type(error).__name__} while {doing}", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +108,13 @@ class Examiner:
         """Scan ``document``. Never raises for its content; ``AuthError`` passes, it concerns the source."""
         occurrences: list[Occurrence] = []
         gaps: list[Gap] = []
-        ordinals: Counter[tuple[str, bytes]] = Counter()
-        attrs_of: dict[str, Mapping[str, Json]] = {}
-        candidates = self._candidates(document, gaps)
-        while group := list(islice(candidates, _GROUP)):
-            verdicts = self.classifier.score([(document, candidate) for candidate in group])
-            for candidate, verdict in zip(group, verdicts, strict=True):
-                exact = candidate.check is not None and candidate.check.exact
-                if verdict.confidence < self.min_confidence and not exact:
-                    continue
-                if candidate.member not in attrs_of:
-                    attrs_of[candidate.member] = self._attrs(document, candidate.member, gaps)
-                known = _neighbours(candidate, group)
-                occurrence = self._occurrence(
-                    source, surface, document, candidate, verdict, attrs_of[candidate.member], known
-                )
-                place = (occurrence.finding, occurrence.document)
-                occurrences.append(replace(occurrence, ordinal=ordinals[place]))
-                ordinals[place] += 1
+        try:
+            for occurrence in self._occurrences(source, surface, document, gaps):
+                occurrences.append(occurrence)
+        except AuthError:
+            raise
+        except Exception as error:
+            gaps.append(self._break(error, document.uri))
         return Examined(tuple(occurrences), tuple(gaps))
 
     def gap(self, skipped: Skipped) -> Gap:
@@ -133,7 +134,28 @@ class Examiner:
         parents = tuple(self.redactor.text(parent) for parent in unit.parents)
         return Unit(name, self.redactor.text(unit.title or unit.id), parents)
 
+    def _occurrences(
+        self, source: str, surface: str, document: Document, gaps: list[Gap]
+    ) -> Iterator[Occurrence]:
+        ordinals: Counter[str] = Counter()
+        attrs_of: dict[str, Mapping[str, Json]] = {}
+        candidates = self._candidates(document, gaps)
+        while group := list(islice(candidates, _GROUP)):
+            verdicts = self.classifier.score([(document, candidate) for candidate in group])
+            for candidate, verdict in zip(group, verdicts, strict=True):
+                exact = candidate.check is not None and candidate.check.exact
+                if verdict.confidence < self.min_confidence and not exact:
+                    continue
+                if candidate.member not in attrs_of:
+                    attrs_of[candidate.member] = self._attrs(document, candidate.member, gaps)
+                attrs = attrs_of[candidate.member]
+                known = _neighbours(candidate, group)
+                occurrence = self._occurrence(source, surface, document, candidate, verdict, attrs, known)
+                yield replace(occurrence, ordinal=ordinals[occurrence.finding])
+                ordinals[occurrence.finding] += 1
+
     def _candidates(self, document: Document, gaps: list[Gap]) -> Iterator[Candidate]:
+        # What was found before the stream or the parser broke stays found, so the error ends here.
         try:
             for item in self.detector.scan(document):
                 if isinstance(item, Skipped):
@@ -142,12 +164,14 @@ class Examiner:
                     yield item
         except AuthError:
             raise
-        except SourceError as error:
-            gaps.append(self.gap(Skipped(document.uri, error.message, error.hint)))
-        except Exception as error:  # a parser met bytes nobody thought of: one document, not the crawl
-            hint = "this is a defect of unsprawl: please report it with the kind of file"
-            reason = f"could not be examined ({type(error).__name__})"
-            gaps.append(self.gap(Skipped(document.uri, reason, hint)))
+        except Exception as error:
+            gaps.append(self._break(error, document.uri))
+
+    def _break(self, error: Exception, uri: str) -> Gap:
+        if isinstance(error, SourceError):
+            return self.gap(Skipped(uri, error.message, error.hint))
+        # A parser met bytes nobody thought of: that costs one document, not the crawl.
+        return self.gap(defect(error, uri, "examining"))
 
     def _attrs(self, document: Document, member: str, gaps: list[Gap]) -> Mapping[str, Json]:
         if not member or document.member_attrs is None:

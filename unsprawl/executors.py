@@ -45,7 +45,7 @@ class Lost:
     reason: str
 
 
-#: Takes a step. Built once a worker; never raises.
+#: Takes a step; never raises. Built once in every worker.
 Run = Callable[[Task], Batch]
 Inbox = SimpleQueue[Any]
 
@@ -53,22 +53,19 @@ Inbox = SimpleQueue[Any]
 class Executor(Protocol):
     """``submit`` never blocks; results come to the inbox as ``(Task, Batch)`` or ``Lost``."""
 
-    @property
-    def slots(self) -> int:
-        """How many tasks are worth having in hand, so that no worker ever waits."""
-        ...
-
     def submit(self, task: Task) -> None: ...
     def close(self) -> None: ...
 
 
 class Threads:
-    """Steps in threads of this process: for sources that wait on a network, and for a single job."""
+    """Steps in threads of this process: for sources that wait on a network, and for a single job.
 
-    def __init__(self, count: int, run: Run, inbox: Inbox) -> None:
-        self.slots = count * _AHEAD
+    ``build`` is called in each thread: a detector serves one thread alone.
+    """
+
+    def __init__(self, count: int, build: Callable[[], Run], inbox: Inbox) -> None:
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        self._run = run
+        self._build = build
         self._inbox = inbox
         self._threads = [
             threading.Thread(target=self._work, name=f"unsprawl-step-{n}", daemon=True) for n in range(count)
@@ -84,8 +81,9 @@ class Threads:
             self._tasks.put(None)
 
     def _work(self) -> None:
+        run = self._build()
         while (task := self._tasks.get()) is not None:
-            self._inbox.put((task, self._run(task)))
+            self._inbox.put((task, run(task)))
 
 
 @dataclass(slots=True)
@@ -105,7 +103,6 @@ class Processes:
     """
 
     def __init__(self, count: int, build: Callable[[], Run], inbox: Inbox) -> None:
-        self.slots = count * _AHEAD
         self._build = build
         self._inbox = inbox
         self._waiting: deque[Task] = deque()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -113,9 +114,18 @@ class _Steps:
         return run
 
 
-@lru_cache(maxsize=2)
+_this_thread = threading.local()
+
+
 def examiner(detection: _Detection) -> Examiner:
-    """The detection core of this process; built before workers are forked, so that they share it."""
+    """The detection core of this thread; a forked worker inherits that of the thread that forked it."""
+    held: tuple[_Detection, Examiner] | None = getattr(_this_thread, "examiner", None)
+    if held is None or held[0] != detection:
+        held = _this_thread.examiner = (detection, _build_examiner(detection))
+    return held[1]
+
+
+def _build_examiner(detection: _Detection) -> Examiner:
     from unsprawl.detectors.detector import build
     from unsprawl.models.baseline import BaselineClassifier
     from unsprawl.redaction import Redactor
@@ -123,7 +133,7 @@ def examiner(detection: _Detection) -> Examiner:
     detector = build(detection.rules, detection.exclude_rules)
     return Examiner(
         detector=detector,
-        classifier=BaselineClassifier(detector.rules),
+        classifier=BaselineClassifier({rule.id: rule.kind for rule in detector.rules.rules}),
         rules=detector.rules.by_id,
         keys=detection.keys,
         redactor=Redactor(detector.find_spans),
@@ -245,12 +255,11 @@ def _executors(
     placed = {spec.build().reads_in for spec in steps.sources}
     executors: dict[str, Executor] = {}
     if "worker" in placed:
-        executors["worker"] = (
-            Processes(count, steps.build, inbox) if count > 1 else Threads(1, steps.build(), inbox)
-        )
+        kind = Processes if count > 1 else Threads
+        executors["worker"] = kind(count, steps.build, inbox)
         stack.callback(executors["worker"].close)
     if "coordinator" in placed:
-        executors["coordinator"] = Threads(_COORDINATOR_THREADS, steps.build(), inbox)
+        executors["coordinator"] = Threads(_COORDINATOR_THREADS, steps.build, inbox)
         stack.callback(executors["coordinator"].close)
     return lambda source: executors[source.reads_in]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeVar, cast
 
 from unsprawl.errors import AuthError, SourceError
-from unsprawl.examine import Examiner
+from unsprawl.examine import Examiner, defect
 from unsprawl.executors import Executor, Inbox, Lost, Task
 from unsprawl.records import (
     Batch,
@@ -126,8 +126,7 @@ def step(
         failure = examiner.gap(Skipped(unit.id, error.message, error.hint))
         fatal = isinstance(error, AuthError)
     except Exception as error:  # a defect of one source must not end the others
-        hint = "this is a defect of unsprawl or of a plug-in: run with --debug and report it"
-        failure = examiner.gap(Skipped(unit.id, f"{type(error).__name__} while reading", hint))
+        failure = examiner.gap(defect(error, unit.id, "reading"))
     done.absorb(tally)
     return Batch(
         source=source.name,
@@ -248,7 +247,7 @@ class _ListingEnded:
     """``Source.units`` came to its end, or broke off with ``failure``."""
 
     source: str
-    failure: Gap | None
+    failure: Skipped | None
     fatal: bool
 
 
@@ -289,7 +288,7 @@ def run(
     loop = _Loop(courses, sink, inbox, examiner, accept, progress)
     halt = threading.Event()
     for course in courses.values():
-        arguments = (course, sink.seen(course.source.name), inbox, examiner, halt)
+        arguments = (course, sink.seen(course.source.name), inbox, halt)
         threading.Thread(target=_list, args=arguments, name="unsprawl-list", daemon=True).start()
     try:
         while any(course.listing or course.open_units for course in courses.values()):
@@ -301,10 +300,10 @@ def run(
     return any(course.readable for course in courses.values())
 
 
-def _list(course: _Course, seen: Seen, inbox: Inbox, examiner: Examiner, halt: threading.Event) -> None:
+def _list(course: _Course, seen: Seen, inbox: Inbox, halt: threading.Event) -> None:
     """Enumerate one source into the inbox, pausing while enough of its units wait for a worker."""
     name = course.source.name
-    failure: Gap | None = None
+    failure: Skipped | None = None
     fatal = False
     try:
         for item in course.source.units(seen):
@@ -313,11 +312,10 @@ def _list(course: _Course, seen: Seen, inbox: Inbox, examiner: Examiner, halt: t
                 return
             inbox.put(_Listed(name, item))
     except SourceError as error:
-        failure = examiner.gap(Skipped(name, error.message, error.hint))
+        failure = Skipped(name, error.message, error.hint)
         fatal = isinstance(error, AuthError)
     except Exception as error:
-        hint = "this is a defect of unsprawl or of a plug-in: run with --debug and report it"
-        failure = examiner.gap(Skipped(name, f"{type(error).__name__} while listing", hint))
+        failure = defect(error, name, "listing")
     inbox.put(_ListingEnded(name, failure, fatal))
 
 
@@ -370,9 +368,10 @@ class _Loop:
     def _listing_ended(self, course: _Course, ended: _ListingEnded) -> None:
         course.listing = False
         if ended.failure:
+            failure = self.examiner.gap(ended.failure)
             if ended.fatal:
-                course.stopped = ended.failure
-            self.sink.source_failed(ended.source, ended.failure)
+                course.stopped = failure
+            self.sink.source_failed(ended.source, failure)
         else:
             course.readable |= course.listed == 0
         if self.progress:

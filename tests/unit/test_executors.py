@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from steps import build_echo, build_nothing, echo
+from steps import build_echo, build_nothing
 from unsprawl.executors import Executor, Lost, Processes, Task, Threads
 from unsprawl.records import Unit
 
@@ -31,7 +31,7 @@ def tasks(*ids: str) -> list[Task]:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda inbox: Threads(2, echo, inbox), lambda inbox: Processes(2, build_echo, inbox)],
+    [lambda inbox: Threads(2, build_echo, inbox), lambda inbox: Processes(2, build_echo, inbox)],
     ids=["threads", "processes"],
 )
 def test_every_task_is_answered_once(make: Callable[[SimpleQueue[Any]], Executor]) -> None:

@@ -290,7 +290,7 @@ def crawl(*sources: ScriptedSource, sink: ListSink | None = None) -> tuple[ListS
     def take(task: Task) -> Batch:
         return pipeline.step(by_name[task.source], task.unit, task.cursor, unseen, ONE, EXAMINER)
 
-    threads = Threads(2, take, inbox)
+    threads = Threads(2, lambda: take, inbox)
     try:
         readable = pipeline.run(sources, cast(Any, sink), lambda _: threads, inbox, EXAMINER, accept={})
     finally:
