@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def test_tests_are_no_package() -> None:
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
 def test_no_module_outgrows_a_reader(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= LONGEST
+    lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    assert len(lines) <= LONGEST
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name != "__init__.py"], ids=relative)
@@ -54,3 +56,22 @@ def test_every_module_says_its_duty(path: Path) -> None:
     assert ast.get_docstring(tree)
     ahead = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     assert ahead, "from __future__ import annotations"
+
+
+def test_constraints_are_versions_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin) for pin in pins)
+    names = [re.sub(r"[-_.]+", "-", pin.partition("==")[0]).lower() for pin in pins]
+    assert len(set(names)) == len(names)
+
+
+def test_every_declared_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(d for extra in project["optional-dependencies"].values() for d in extra),
+    ]
+    names = {re.sub(r"[-_.]+", "-", re.split(r"[\[<>=;! ]", line)[0]).lower() for line in wanted}
+    pinned = (ROOT / "constraints.txt").read_text().splitlines()
+    assert names <= {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in pinned}
