@@ -130,7 +130,8 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
         "synchronous = NORMAL",
         "trusted_schema = OFF",
         "cell_size_check = ON",
-        "cache_size = -32000",
+        "cache_size = -65536",
+        "wal_autocheckpoint = 8192",
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection

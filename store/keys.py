@@ -152,5 +152,5 @@ def _create(path: Path) -> None:
             draft.unlink()
         raise StoreError(
             f"cannot make a key at {path}: {error.strerror}",
-            hint=f"make it writable, set {CONFIG_DIR_VARIABLE}, or give the key by reference (key: file:PATH)",
+            hint=f"make it writable, set {CONFIG_DIR_VARIABLE}, or give a reference (key: file:PATH)",
         ) from None

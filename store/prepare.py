@@ -179,8 +179,5 @@ def _digest(batch: Batch) -> bytes:
     ):
         content.update(part.encode("utf-8", "backslashreplace"))
         content.update(b"\0")
-    for name in sorted(batch.documents):
-        content.update(name)
-    for key in sorted((o.finding, o.document, o.ordinal) for o in batch.occurrences):
-        content.update(repr(key).encode())
+    content.update(b"".join(batch.documents))
     return content.digest()

@@ -144,12 +144,13 @@ CREATE TABLE cursors (
   PRIMARY KEY (source, unit)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE seen (
-  name BLOB PRIMARY KEY,
+  id INTEGER PRIMARY KEY,
+  name BLOB NOT NULL UNIQUE,
   source TEXT NOT NULL,
   version TEXT NOT NULL,
   run INTEGER NOT NULL,
   unit BLOB NOT NULL,
   before TEXT,
   before_run INTEGER
-) STRICT, WITHOUT ROWID
+) STRICT
 """
