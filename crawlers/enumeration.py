@@ -11,6 +11,7 @@ from unsprawl.crawlers.distribution import Distribution, is_name, is_tag
 from unsprawl.crawlers.images import Descriptor, ImageConfig, Manifest, parse_config, parse_manifest
 from unsprawl.crawlers.stacks import LayerGraph
 from unsprawl.errors import AuthError, RetryableError, UnreadableError
+from unsprawl.globs import matches
 from unsprawl.records import Skipped, Unit
 
 __all__ = ["Enumeration", "Selection"]
@@ -81,7 +82,7 @@ class Enumeration:
             if not is_name(name):
                 yield Skipped(uri, "not a repository name", parents=(name,))
                 continue
-            if _matches(name, self._selection.exclude):
+            if matches(self._selection.exclude, name):
                 yield Skipped(uri, "left out by `exclude`", excluded=True, parents=(name,))
                 continue
             try:
@@ -117,7 +118,7 @@ class Enumeration:
             if self._selection.tags and not _matches(tag, self._selection.tags):
                 left_out += 1
                 continue
-            if _matches(f"{name}:{tag}", self._selection.exclude):
+            if matches(self._selection.exclude, f"{name}:{tag}"):
                 yield Skipped(f"{uri}:{tag}", "left out by `exclude`", excluded=True, parents=(name,))
                 continue
             yield from self._reference(name, f"{name}:{tag}", tag, items)

@@ -30,6 +30,7 @@ def fate_of(
     if not path:
         return {}
     found: list[tuple[str, Mapping[str, Any]]] = []
+    hidden = 0
     unknown = ""
     for stack in stacks:
         try:
@@ -39,13 +40,15 @@ def fate_of(
             continue
         if hiding:
             found.append(hiding)
+            hidden += stack["images"]
     if not found:
         return {"hidden": f"not known whether a later layer hides it: {unknown}"} if unknown else {}
     deed, layer = found[0]
     digest, instruction = layer["places"][0][1], layer["instruction"]
     done = _DONE[deed]
     by = f" by {instruction}" if instruction else ""
-    some = f" in {len(found)} of {len(stacks)} stacks" if len(found) < len(stacks) else ""
+    total = sum(stack["images"] for stack in stacks)
+    some = f", in {hidden} of {total} images" if hidden < total else ""
     attrs: dict[str, Json] = {
         f"{done}_in": digest,
         "hidden": f"{done} in a later layer, {short(digest)}{by}{some}; still extractable from this one",

@@ -104,7 +104,7 @@ def member_path(member: str) -> str:
 
 
 def read_names(file: BinaryIO) -> LayerNames:
-    """The names of a layer, compressed or not. A missing end is no error: umoci writes no padding."""
+    """The names of a layer, packed or not. A missing end of the tar is no error: umoci writes no padding."""
     names = LayerNames()
     for name, is_directory in _headers(decompressed(file)):
         names.add(name, is_directory)
@@ -158,7 +158,7 @@ class _Tar:
         try:
             part = self.file.read(count)
         except EOFError:
-            return b""  # the packing ends early: what came before it stands
+            raise UnreadableError("the layer's packing ends early") from None
         except (OSError, ValueError, zlib.error, _ISAL_ERROR, zstandard.ZstdError) as error:
             raise UnreadableError("the layer cannot be unpacked") from error
         self.left -= len(part)

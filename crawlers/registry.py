@@ -57,7 +57,7 @@ _Positive = Annotated[int, msgspec.Meta(gt=0)]
 class RegistrySource:
     """One registry. Built from its configuration in every process that reads it."""
 
-    class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="registry"):
+    class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Keys of a source of ``type: registry``.
 
         ``repositories`` are names or globs (default: the whole catalog), ``tags`` globs.

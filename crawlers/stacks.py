@@ -125,23 +125,22 @@ class LayerGraph:
         }
 
     def _stacks(self, layer: _Layer) -> list[dict[str, Any]]:
-        """What lies above the layer, the nearest first, once for every different stack."""
-        above: dict[tuple[str, ...], str] = {}
+        """What lies above the layer, the nearest first, once for every different stack.
+
+        ``images`` is how many names the images with this stack have.
+        """
+        above: dict[tuple[str, ...], set[str]] = {}
         for digest, position in layer.images.items():
             image = self._images[digest]
-            upper, name = image.layers[position + 1 :], min(image.names)
-            above[upper] = min(name, above.get(upper, name))
-        found = []
-        for upper, name in sorted(above.items(), key=lambda item: (item[1], item[0]))[:_MOST_STACKS]:
-            steps = [self._layers[identity] for identity in upper]
-            found.append(
-                {
-                    "image": name,
-                    "layers": [
-                        {"places": [tuple(min(one.places))], "instruction": one.history.instruction}
-                        for one in steps
-                        if one.places
-                    ],
-                }
-            )
-        return found
+            above.setdefault(image.layers[position + 1 :], set()).update(image.names)
+        stacks = sorted(above.items(), key=lambda stack: (min(stack[1]), stack[0]))
+        return [
+            {"images": len(names), "layers": [step for one in upper if (step := self._step(one))]}
+            for upper, names in stacks[:_MOST_STACKS]
+        ]
+
+    def _step(self, identity: str) -> dict[str, Any] | None:
+        layer = self._layers[identity]
+        if not layer.places:
+            return None
+        return {"places": [tuple(min(layer.places))], "instruction": layer.history.instruction}

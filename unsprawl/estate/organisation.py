@@ -1,0 +1,157 @@
+"""Acme: a laptop, object storage and a container registry, all on this machine for as long as it is open."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from unsprawl.estate.contents import CLOSED_BUCKET, images, objects, write_files
+from unsprawl.estate.push import push
+from unsprawl.estate.registry_server import Access, RegistryServer
+from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
+from unsprawl.estate.servers import docker_registry, has_docker_registry
+
+__all__ = ["Organisation", "start"]
+
+_USER: Final = "auditor"
+_PASSWORD_VARIABLE: Final = "ACME_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
+_PASSWORD: Final = "demo"  # noqa: S105 - of a server that only this process talks to
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """Where it stands. ``env`` is what a crawl needs in its environment, and what keeps it to itself."""
+
+    directory: Path
+    config: Path
+    store: Path
+    env: Mapping[str, str]
+    s3_url: str
+    registry_url: str
+    registry: str
+    """Which registry serves: ``docker-registry`` or ``built in``."""
+
+    def environment(self) -> dict[str, str]:
+        """The present environment with ``env`` on top and nobody's own cloud settings."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**kept, **self.env}
+
+
+@contextlib.contextmanager
+def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Organisation]:
+    """Start the servers, seed them, write the configuration. What is there already is left as it is.
+
+    ``real_registry`` chooses between ``docker-registry`` and the built-in one; None takes the real
+    one when it is installed.
+    """
+    directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    ports = _Ports(directory / "ports.json")
+    write_files(directory / "laptop")
+    real = has_docker_registry() if real_registry is None else real_registry
+    with ExitStack() as stack:
+        storage = ports.take("s3", lambda port: stack.enter_context(s3_server(port)), lambda one: one.url)
+        _fill_buckets(storage)
+        if real:
+            url = ports.take(
+                "registry",
+                lambda port: stack.enter_context(docker_registry(directory / "registry", port)),
+                lambda one: one,
+            )
+            _push_images(url, {})
+        else:
+            server = ports.take(
+                "registry", lambda port: stack.enter_context(RegistryServer(port=port)), lambda one: one.url
+            )
+            url = server.url
+            _push_images(url, {})
+            server.access = Access(users={_USER: _PASSWORD})
+        yield _organisation(directory, storage.url, url, "docker-registry" if real else "built in")
+
+
+def _organisation(directory: Path, s3_url: str, registry_url: str, registry: str) -> Organisation:
+    store, config = directory / "unsprawl.db", directory / "acme.yaml"
+    until = (datetime.now(UTC) + timedelta(days=365)).date()
+    content: dict[str, Any] = {
+        "store": str(store),
+        "sources": {
+            "laptop": {"type": "files", "paths": [str(directory / "laptop")]},
+            "buckets": {
+                "type": "s3",
+                "endpoint_url": s3_url,
+                "region": CREDENTIALS["AWS_DEFAULT_REGION"],
+                "accept": [
+                    {
+                        "match": "s3://acme-archive/2019/*",
+                        "why": "in cold storage since 2020, written before there were tokens",
+                        "until": until.isoformat(),
+                    }
+                ],
+            },
+            "images": {
+                "type": "registry",
+                "url": registry_url,
+                "user": _USER,
+                "token": f"${{{_PASSWORD_VARIABLE}}}",
+            },
+        },
+    }
+    import yaml
+
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    config.write_text(f"# The demo organisation, written by unsprawl.\n{text}", encoding="utf-8")
+    env = {
+        **CREDENTIALS,
+        "AWS_CONFIG_FILE": str(directory / "no-such-file"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(directory / "no-such-file"),
+        "UNSPRAWL_CONFIG_DIR": str(directory / "key"),
+        _PASSWORD_VARIABLE: _PASSWORD,
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    return Organisation(directory, config, store, env, s3_url, registry_url, registry)
+
+
+def _fill_buckets(storage: S3Server) -> None:
+    client = storage.client()
+    made: set[str] = set()
+    for bucket, key, body, more in objects():
+        if bucket not in made:
+            client.create_bucket(Bucket=bucket)
+            made.add(bucket)
+        client.put_object(Bucket=bucket, Key=key, Body=body, **more)
+    client.close()
+    storage.closed.add(CLOSED_BUCKET)
+
+
+def _push_images(url: str, headers: Mapping[str, str]) -> None:
+    for repository, tags, image in images():
+        push(url, repository, image, *tags, headers=headers)
+
+
+class _Ports:
+    """Remembers the ports, for addresses are part of what a thing is called: a moved server is a new one."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        self._known: dict[str, int] = known if isinstance(known, dict) else {}
+
+    def take(self, name: str, begin: Any, url_of: Any) -> Any:
+        """Begin on the port of the last time, on another when that is taken."""
+        try:
+            server = begin(self._known.get(name, 0))
+        except OSError:
+            server = begin(0)
+        self._known[name] = int(url_of(server).rpartition(":")[2])
+        self._file.write_text(json.dumps(self._known), encoding="utf-8")
+        return server

@@ -1,0 +1,121 @@
+"""What is planted in the demo organisation, and where: the truth that the demo and the tests compare with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from unsprawl.placeholders import fill
+
+__all__ = ["GAPS", "MAILBOXES", "PLANTED", "Gap", "Planted", "Sighting", "values"]
+
+_SEED: Final = "acme"
+#: Ten mailboxes were set up on one afternoon, all with the same password: ten cases, one fingerprint.
+MAILBOXES: Final = tuple(
+    f"{name}@mail.acme.test"
+    for name in ("anna", "bo", "carla", "dmitri", "eve", "femi", "gus", "hana", "ivan", "jo")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """``source`` is the key in the demo's configuration, ``path`` is part of the path that is reported.
+
+    ``attr`` has to be among the occurrence's attributes: what only the surface can tell.
+    """
+
+    source: str
+    path: str
+    attr: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """One secret. ``template`` is filled at run time; ``cases`` is how many findings it makes."""
+
+    name: str
+    template: str
+    sightings: tuple[Sighting, ...]
+    cases: int = 1
+
+    @property
+    def value(self) -> str:
+        return fill(self.template, f"{_SEED} {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What cannot be read and has to stand in the ledger. ``excluded``: the owner accepted it."""
+
+    source: str
+    uri: str
+    excluded: bool = False
+
+
+PLANTED: Final = (
+    Planted(
+        "deploy token, on three surfaces",
+        "<github-token:ghp_>",
+        (
+            Sighting("laptop", "shop/.env"),
+            Sighting("buckets", "ci/2025/deploy-4711.log"),
+            Sighting("images", "srv/shop/.netrc"),
+        ),
+    ),
+    Planted(
+        "bot token, deleted by the next layer",
+        "xoxb-<digits:12>-<digits:13>-<alnum:24>",
+        (Sighting("images", "srv/shop/.env", attr="deleted_in"),),
+    ),
+    Planted(
+        "token overwritten by the next layer",
+        "<github-token:gho_>",
+        (Sighting("images", "srv/shop/config.ini", attr="overwritten_in"),),
+    ),
+    Planted(
+        "token in an environment variable of an image",
+        "<github-token:ghs_>",
+        (Sighting("images", "configuration"),),
+    ),
+    Planted(
+        "webhook in a build argument, kept by the history",
+        "https://hooks.slack.com/services/T<upperdigits:10>/B<upperdigits:10>/<alnum:24>",
+        (Sighting("images", "configuration"),),
+    ),
+    Planted(
+        "token in the arm64 variant only, packed with zstd",
+        "<github-token:ghu_>",
+        (Sighting("images", "opt/agent/token"),),
+    ),
+    Planted(
+        "cloud key in a shell history",
+        "<aws-key-id:210987654321>",
+        (Sighting("laptop", ".bash_history"),),
+    ),
+    Planted(
+        "token in a backup of a backup",
+        "github_pat_<alnum:22>_<alnum:59>",
+        (Sighting("laptop", "site-2024.zip!/"),),
+    ),
+    Planted(
+        "token in a packed build log",
+        "xoxp-<digits:12>-<digits:12>-<digits:13>-<hex:32>",
+        (Sighting("buckets", "ci/2025/build-98.log.gz"),),
+    ),
+    Planted(
+        "one weak password for ten mailboxes",
+        "<password>",
+        (Sighting("laptop", "ops/mailboxes.yaml"),),
+        cases=len(MAILBOXES),
+    ),
+)
+
+GAPS: Final = (
+    Gap("buckets", "s3://acme-finance"),
+    Gap("buckets", "s3://acme-archive/2019/", excluded=True),
+)
+
+
+def values() -> dict[str, str]:
+    """Every planted value by the name of what it is."""
+    return {one.name: one.value for one in PLANTED}
