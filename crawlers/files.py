@@ -5,7 +5,7 @@ big one. Unchanged files are known by their times, size and inode and are not op
 """
 
 # A path object for every file would cost more than reading it:
-# ruff: noqa: PTH
+# ruff: noqa: PTH111, PTH112, PTH116, PTH119
 
 from __future__ import annotations
 

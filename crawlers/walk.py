@@ -4,7 +4,7 @@ Loops, devices, pipes and vanishing entries are normal on a real disk; each beco
 """
 
 # A path object for every entry would double the time of a walk:
-# ruff: noqa: PTH
+# ruff: noqa: PTH116, PTH123
 
 from __future__ import annotations
 
