@@ -53,6 +53,7 @@ class SeenReader:
     def _open(self) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA cache_size = -16384")
         valid = connection.execute(
             "SELECT id FROM runs WHERE detection = ? AND status <> 'running'", (self._detection,)
         )
