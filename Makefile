@@ -46,6 +46,7 @@ lint: $(VENV)/.dev-installed  ## style, and the import layers
 
 types: $(VENV)/.dev-installed  ## mypy, strict, on the package, the tests and the benchmarks
 	$(BIN)/mypy
+	$(BIN)/mypy docs/generate.py
 
 bench: $(VENV)/.dev-installed  ## compare with kingfisher on generated corpora (ARGS="--quick")
 	$(BIN)/python -m benchmarks $(ARGS)
