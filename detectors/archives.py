@@ -14,7 +14,7 @@ from typing import Final
 
 from unsprawl.detectors.streams import Account, Reader, decompressed, member
 
-__all__ = ["Cut", "Leaf", "leaves"]
+__all__ = ["Cut", "Leaf", "leaves", "may_be_packed"]
 
 _COMPRESSED: Final = (
     (b"\x1f\x8b\x08", "gzip"),
@@ -22,6 +22,7 @@ _COMPRESSED: Final = (
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
 )
+_STARTS: Final = (b"\x1f\x8b", b"BZ", b"\xfd7", b"\x28\xb5", b"PK", b"7z", b"Ra", b"\xff\xfe", b"\xfe\xff")
 _UNREAD: Final = ((b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"))
 _SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".tgz", ".tbz2", ".txz", ".gzip", ".zstd")
 _BLOCK: Final = 512
@@ -47,6 +48,11 @@ class Cut:
     member: str
     reason: str
     hint: str = _HINT
+
+
+def may_be_packed(body: bytes) -> bool:
+    """A quick look: no text and no picture starts like this, or it may be an archive or UTF-16."""
+    return body[:2] in _STARTS or body[257:262] == b"ustar" or (len(body) >= _BLOCK and bool(_kind(body[:_BLOCK])))
 
 
 def leaves(reader: Reader, name: str, account: Account, path: str = "", depth: int = 0) -> Iterator[Leaf | Cut]:

@@ -8,7 +8,7 @@ answered on the whole text: leftmost matches that do not overlap.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
@@ -17,10 +17,7 @@ from unsprawl.detectors.pattern import LONGEST, Shape, shape
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
 
-__all__ = ["Confirmer", "Match", "Tally", "Windows"]
-
-#: Half-open stretches of the text, in order, that may hold a match.
-Windows = Sequence[tuple[int, int]]
+__all__ = ["Confirmer", "Match", "Tally"]
 
 #: Searches a rule may cost in one document: a start, and more for every byte that was read.
 _SEARCHES: Final = 4096

@@ -8,27 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from unsprawl.detectors import generic, offline
 from unsprawl.detectors.allow import allowed
-from unsprawl.detectors.archives import Cut, Leaf, leaves
-from unsprawl.detectors.engine import Engine, Match, Tally
+from unsprawl.detectors.archives import Cut, Leaf, leaves, may_be_packed
+from unsprawl.detectors.engine import Engine, Sight, Tally
 from unsprawl.detectors.positions import Lines
 from unsprawl.detectors.resolution import resolve
 from unsprawl.detectors.rules import RuleSet, load
+from unsprawl.detectors.sightings import CONTEXT, Sighting, encoded_matches, judged
 from unsprawl.detectors.streams import Account, Budget, Reader
 from unsprawl.detectors.views import SEGMENT, Segment, segments
-from unsprawl.records import Candidate, Check, Document, Skipped
+from unsprawl.records import Candidate, Document, Skipped
 from unsprawl.secret import Secret
 
 __all__ = ["ContentDetector", "build"]
 
 #: Raise it when the same text gives other candidates with the same rules.
 _VERSION: Final = 1
-#: Bytes of the source that go with a candidate, on each side.
-_CONTEXT: Final = 256
-#: A stretch with this share of control bytes is no text in which someone assigns a password.
-_JUNK: Final = 16
-_CONTROLS: Final = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27}) + b"\x7f"
+#: Documents up to this size are looked at once before anything is set up: most of them hold nothing.
+_SMALL: Final = 64 << 10
 
 
 def build(
@@ -40,7 +37,7 @@ def build(
 
 @dataclass(slots=True)
 class _Content:
-    """One document, file or archive member, while it is scanned."""
+    """One document, file or archive member, while it is scanned. Offsets are those of the next segment."""
 
     member: str
     tally: Tally
@@ -50,7 +47,11 @@ class _Content:
 
 
 class ContentDetector:
-    """Implements ``records.Detector``. One serves one thread; ``limit`` bounds the candidates of a rule and document."""
+    """Implements ``records.Detector``. One serves one thread.
+
+    ``limit`` bounds the candidates of one rule in one document, ``segment`` is the size in bytes of
+    the pieces in which large contents are scanned.
+    """
 
     def __init__(
         self,
@@ -76,7 +77,8 @@ class ContentDetector:
         """The candidates of ``document`` in the order of its content, and what was not read of it."""
         body = document.body
         if isinstance(body, bytes):
-            yield from self._scan(document, Reader.of(body), len(body))
+            if len(body) > _SMALL or may_be_packed(body) or any(self._engine.look(body)):
+                yield from self._scan(document, Reader.of(body), len(body))
             return
         with closing(body.open(0)) as stream:
             yield from self._scan(document, Reader.of(stream), body.size or 0)
@@ -86,15 +88,19 @@ class ContentDetector:
 
         The filters do not apply: what is refused as a finding may still be one too many in a log.
         """
-        spans = [(match.start, match.end, match.rule.prefix) for match in self._engine.search(text, Tally())]
-        return sorted(set(spans))
+        sight = self._engine.look(text)
+        if not any(sight):
+            return []
+        tally = Tally(size=len(text))
+        spans = {(m.start, m.end, m.rule.prefix) for m in self._engine.confirm(text, sight.windows, tally)}
+        spans |= {(found.start, found.end, "") for found in encoded_matches(self._engine, text, sight, tally)}
+        return sorted(spans)
 
     def _scan(self, document: Document, reader: Reader, size: int) -> Iterator[Candidate | Skipped]:
         account = Account(self._budget)
         tally = Tally(deadline=account.deadline, size=size)
         counts: dict[str, int] = {}
-        name = document.path or document.uri
-        for piece in leaves(reader, name, account):
+        for piece in leaves(reader, document.path or document.uri, account):
             if isinstance(piece, Cut):
                 yield _skipped(document, piece.member, piece.reason, piece.hint)
                 continue
@@ -105,16 +111,15 @@ class ContentDetector:
         yield from self._remarks(document, tally, counts)
 
     def _remarks(self, document: Document, tally: Tally, counts: dict[str, int]) -> Iterator[Skipped]:
+        hint = "Look at it by hand, or exclude the document or the rule."
         for rule, count in counts.items():
             if count > self._limit:
-                yield _skipped(
-                    document, "", f"{count - self._limit} more candidates of {rule} after the first {self._limit}",
-                    "Exclude the document or the rule, or look at it by hand.",
-                )
+                more = count - self._limit
+                yield _skipped(document, "", f"{more} more candidates of {rule} after {self._limit}", hint)
         for rule in sorted(tally.struck):
-            yield _skipped(document, "", f"too many near matches of {rule}: not all were looked at")
+            yield _skipped(document, "", f"too many near matches of {rule}: not all were looked at", hint)
         if tally.late:
-            yield _skipped(document, "", f"takes more than {self._budget.seconds:.0f} s to scan")
+            yield _skipped(document, "", f"takes more than {self._budget.seconds:.0f} s to scan", hint)
 
     def _scan_leaf(self, leaf: Leaf, tally: Tally) -> Iterator[Candidate]:
         content = _Content(leaf.member, tally)
@@ -125,70 +130,59 @@ class ContentDetector:
     def _scan_segment(self, segment: Segment, content: _Content) -> Iterator[Candidate]:
         data, stop = segment.data, segment.stop
         content.lines.enter(data, segment.first)
-        matches = self._engine.search(data, content.tally, segment.first, content.resume)
-        kept: list[Match] = []
-        if matches:
-            checks = {}
-            for match in matches:
-                verdict = _judge(match, data)
-                if verdict is not offline.REFUTED:
-                    checks[id(match)] = verdict
-            kept = resolve([match for match in matches if id(match) in checks], content.claimed)
-            for match in kept:
-                if match.match_start < stop and not allowed(data, match.start, match.end):
-                    yield _candidate(match, checks[id(match)], segment, content)
-        if segment.last:
-            return
-        # What reaches over the border belongs to this segment: the next one must not find it again.
-        content.resume = {
-            match.rule.id: match.match_end - segment.shift
-            for match in matches
-            if match.match_start < stop < match.match_end
-        }
-        content.claimed = [
-            (match.start - segment.shift, match.end - segment.shift)
-            for match in kept
-            if match.match_start < stop < match.end
-        ]
-        content.lines.leave(stop)
+        sight = self._engine.look(data)
+        kept: list[Sighting] = []
+        resume: dict[str, int] = {}
+        if any(sight):
+            found = self._sightings(segment, sight, content, resume)
+            kept = resolve([good for good in map(judged, found) if good], content.claimed)
+            for sighting in kept:
+                owned = segment.first <= sighting.begin < stop
+                if owned and not allowed(data, sighting.start, sighting.end):
+                    yield _candidate(sighting, segment, content)
+        if not segment.last:
+            # What reaches over the border was found here: the next segment must not find it again.
+            shift = segment.shift
+            content.resume = {rule: end - shift for rule, end in resume.items()}
+            content.claimed = [(s.start - shift, s.end - shift) for s in kept if s.begin < stop < s.end]
+            content.lines.leave(stop)
+
+    def _sightings(
+        self, segment: Segment, sight: Sight, content: _Content, resume: dict[str, int]
+    ) -> list[Sighting]:
+        """Everything that matches; ``resume`` learns which rules' matches reach over the segment's end."""
+        data, engine = segment.data, self._engine
+        matches = engine.confirm(data, sight.windows, content.tally, segment.first, content.resume)
+        for match in matches:
+            if match.match_start < segment.stop < match.match_end:
+                resume[match.rule.id] = match.match_end
+        views = (segment.view,)
+        found = [Sighting(m, data, m.start, m.end, m.match_start, views) for m in matches]
+        if sight.groups:
+            found += encoded_matches(engine, data, sight, content.tally, views if segment.encoding else ())
+        return found
 
 
-def _judge(match: Match, data: bytes) -> offline.Result:
-    """The offline verdict; REFUTED also for what a filter drops."""
-    start, end = match.start, match.end
-    value = data[start:end]
-    before, after = data[max(0, start - _CONTEXT) : start], data[end : end + _CONTEXT]
-    if match.rule.kind == "generic" and _is_junk(before + value + after):
-        return offline.REFUTED
-    if generic.refuses(match.rule, value, before, after):
-        return offline.REFUTED
-    return offline.check(match.rule, value, {name: data[a:b] for name, (a, b) in match.groups.items()})
-
-
-def _is_junk(around: bytes) -> bool:
-    return (len(around) - len(around.translate(None, _CONTROLS))) * _JUNK > len(around)
-
-
-def _candidate(match: Match, check: Check | None, segment: Segment, content: _Content) -> Candidate:
-    data, start, end = segment.data, match.start, match.end
-    rule = match.rule
+def _candidate(sighting: Sighting, segment: Segment, content: _Content) -> Candidate:
+    data, start, end = segment.data, sighting.start, sighting.end
+    match, text, rule = sighting.match, sighting.text, sighting.rule
     line, column = content.lines.at(start)
     source_start, source_end = segment.locate(start, end)
     return Candidate(
         rule=rule.id,
-        secret=Secret(data[start:end], rule.prefix),
+        secret=Secret(text[match.start : match.end], rule.prefix),
         start=source_start,
         end=source_end,
         line=line,
         column=column,
         line_end=line + data.count(b"\n", start, end),
         member=content.member,
-        views=(segment.view,),
-        companions={name: Secret(data[a:b]) for name, (a, b) in match.groups.items()},
-        before=data[max(0, start - _CONTEXT) : start],
+        views=sighting.views,
+        companions={name: Secret(text[a:b]) for name, (a, b) in match.groups.items()},
+        before=data[max(0, start - CONTEXT) : start],
         text=data[start:end],
-        after=data[end : end + _CONTEXT],
-        check=check,
+        after=data[end : end + CONTEXT],
+        check=sighting.check,
     )
 
 

@@ -7,22 +7,21 @@ only within ``GATE`` bytes of one of their keywords.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from unsprawl.detectors.confirm import Confirmer, Match, Tally
+from unsprawl.detectors.encoded import literals
 from unsprawl.detectors.fallback import Keywords
 from unsprawl.detectors.rules import RuleSet
 from unsprawl.errors import ConfigError
 
-__all__ = ["GATE", "Backend", "Engine", "Match", "Tally", "default_cache"]
+__all__ = ["GATE", "Engine", "Match", "Sight", "Tally", "default_cache"]
 
 #: How far from its keyword a rule without a literal of its own may match, in bytes.
 GATE: Final = 8 << 10
 _SHORTEST_KEYWORD: Final = 3
-
-Backend = Literal["auto", "hyperscan", "fallback"]
 
 
 class Engine:
@@ -51,15 +50,22 @@ class Engine:
         """All matches in ``data``, rule by rule; those of different rules may overlap."""
         return iter(self.search(data, Tally(size=len(data))))
 
-    def search(self, data: bytes, tally: Tally, begin: int = 0, resume: Mapping[str, int] | None = None) -> list[Match]:
-        """The same, on account of ``tally``, for matches that start at ``begin`` or later.
+    def search(self, data: bytes, tally: Tally) -> list[Match]:
+        """The same, on account of ``tally``."""
+        return self.confirm(data, self.look(data).windows, tally)
+
+    def look(self, data: bytes) -> Sight:
+        """The quick part: where something may be."""
+        return self._finder.look(data)
+
+    def confirm(
+        self, data: bytes, windows: Windows, tally: Tally, begin: int = 0, resume: Mapping[str, int] | None = None
+    ) -> list[Match]:
+        """The matches in the windows that ``look`` named, if they start at ``begin`` or later.
 
         ``resume`` tells for a rule's id from where on: matches of one rule do not overlap, not even
         across the border of two segments.
         """
-        windows = self._finder.windows(data)
-        if not windows:
-            return []
         found: list[Match] = []
         for number in sorted(windows):
             confirmer = self._confirmers[number]
@@ -70,11 +76,24 @@ class Engine:
 
 
 #: For each rule's number: the stretches to look at, and whether they must not be looked beyond.
-Found = dict[int, tuple[list[tuple[int, int]], bool]]
+Windows = Mapping[int, tuple[list[tuple[int, int]], bool]]
+
+
+class Sight(NamedTuple):
+    """Where matches may stand; ``groups`` are offsets of groups of four in base64 that hold a keyword."""
+
+    windows: Windows
+    groups: Sequence[int]
+
+
+_NOTHING: Final = Sight({}, ())
+
+
+_Found = dict[int, tuple[list[tuple[int, int]], bool]]
 
 
 class _Finder(Protocol):
-    def windows(self, data: bytes) -> Found: ...
+    def look(self, data: bytes) -> Sight: ...
 
 
 def default_cache() -> Path:
@@ -110,35 +129,40 @@ class _HyperscanFinder:
         self._words = list(_words_of(confirmers, gated))
         expressions = [_expression(confirmers[number]) for number in self._main]
         expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
+        self._encoded = literals(confirmer.rule for confirmer in confirmers)
+        expressions += [(_quoted(literal.core.decode()), "keyword") for literal in self._encoded]
         self._automaton = Automaton(expressions, cache) if expressions else None
         self._side_automaton = (
             Automaton([_expression(confirmers[number]) for number in gated], cache) if gated else None
         )
 
-    def windows(self, data: bytes) -> Found:
-        if self._automaton is None:
-            return {}
-        hits = self._automaton.hits(data)
+    def look(self, data: bytes) -> Sight:
+        hits = self._automaton.hits(data) if self._automaton else None
         if not hits:
-            return {}
+            return _NOTHING
         size = len(data)
-        found: Found = {}
+        found: _Found = {}
+        groups: list[int] = []
         gates: dict[int, list[tuple[int, int]]] = {}
         rules = len(self._main)
+        encoded = rules + len(self._words)
         for index, stretches in hits.items():
-            if index >= rules:
+            if index >= encoded:
+                width = self._encoded[index - encoded].width
+                groups += [end - width for stretch in stretches for end in stretch if end >= width]
+            elif index >= rules:
                 for number in self._words[index - rules][1]:
                     gates.setdefault(number, []).extend((first - GATE, last + GATE) for first, last in stretches)
-                continue
-            number = self._main[index]
-            shape = self._confirmers[number].shape
-            around = ((first - shape.back, last + shape.ahead) for first, last in stretches)
-            found[number] = (_merged(around, size), False)
+            else:
+                number = self._main[index]
+                shape = self._confirmers[number].shape
+                around = ((first - shape.back, last + shape.ahead) for first, last in stretches)
+                found[number] = (_merged(around, size), False)
         if gates:
             self._search_gates(data, gates, found)
-        return found
+        return Sight(found, groups)
 
-    def _search_gates(self, data: bytes, gates: Mapping[int, list[tuple[int, int]]], found: Found) -> None:
+    def _search_gates(self, data: bytes, gates: Mapping[int, list[tuple[int, int]]], found: _Found) -> None:
         """The rules without a literal, where one of their keywords is near."""
         assert self._side_automaton is not None
         view = memoryview(data)
@@ -161,21 +185,32 @@ class _KeywordFinder:
         self._everywhere = tuple(everywhere)
         words = dict(_words_of(confirmers, range(len(confirmers))))
         self._rules_of = {word.encode(): numbers for word, numbers in words.items()}
-        self._keywords = Keywords(list(words))
+        self._keywords = Keywords([word.encode() for word in words])
+        self._widths: dict[bytes, list[int]] = {}
+        for literal in literals(confirmer.rule for confirmer in confirmers):
+            self._widths.setdefault(literal.core, []).append(literal.width)
+        self._cores = Keywords(list(self._widths))
 
-    def windows(self, data: bytes) -> Found:
+    def look(self, data: bytes) -> Sight:
         size = len(data)
         around: dict[int, list[tuple[int, int]]] = {}
-        for word, places in self._keywords.positions(data).items():
+        for word, places in self._keywords.places(data.lower()).items():
             for number in self._rules_of[word]:
                 reach = GATE if number in self._gated else self._confirmers[number].shape.ahead
                 around.setdefault(number, []).extend((end - reach, start + reach) for start, end in places)
-        found: Found = {
+        found: _Found = {
             number: (_merged(stretches, size), number in self._gated) for number, stretches in around.items()
         }
         for number in self._everywhere:
             found[number] = ([(0, size)], False)
-        return found
+        groups = [
+            end - width
+            for core, places in self._cores.places(data).items()
+            for width in self._widths[core]
+            for _, end in places
+            if end >= width
+        ]
+        return Sight(found, groups)
 
 
 def _words_of(confirmers: tuple[Confirmer, ...], numbers: Iterable[int]) -> Iterator[tuple[str, tuple[int, ...]]]:

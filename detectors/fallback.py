@@ -12,22 +12,21 @@ __all__ = ["Keywords"]
 
 
 class Keywords:
-    """Where keywords stand, whatever their case."""
+    """Where which of some words stand, overlapping ones included."""
 
-    __slots__ = ("_find", "words")
+    __slots__ = ("_find", "_words")
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = tuple(dict.fromkeys(word.lower().encode() for word in words if word))
-        if self.words:
+    def __init__(self, words: Sequence[bytes]) -> None:
+        self._words = tuple(dict.fromkeys(words))
+        if self._words:
             from ahocorasick_rs import BytesAhoCorasick
 
-            self._find = BytesAhoCorasick(self.words).find_matches_as_indexes
+            self._find = BytesAhoCorasick(self._words).find_matches_as_indexes
 
-    def positions(self, data: bytes) -> dict[bytes, list[tuple[int, int]]]:
-        """For each keyword that occurs: its places, in the order of the text."""
+    def places(self, data: bytes) -> dict[bytes, list[tuple[int, int]]]:
+        """For each word that occurs: its spans, in the order of the text."""
         found: dict[bytes, list[tuple[int, int]]] = {}
-        if self.words:
-            words = self.words
-            for index, start, end in self._find(data.lower(), overlapping=True):
-                found.setdefault(words[index], []).append((start, end))
+        if self._words:
+            for index, start, end in self._find(data, overlapping=True):
+                found.setdefault(self._words[index], []).append((start, end))
         return found

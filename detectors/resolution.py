@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from unsprawl.detectors.confirm import Match
+from unsprawl.detectors.rules import Rule
 
-__all__ = ["resolve"]
+__all__ = ["Spanned", "resolve"]
 
 _RANK: Final = {"exact": 0, "contextual": 1, "generic": 2}
 
 
-def resolve(matches: Sequence[Match], claimed: Iterable[tuple[int, int]] = ()) -> list[Match]:
+class Spanned(Protocol):
+    """A secret's rule and place."""
+
+    @property
+    def rule(self) -> Rule: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+_Spanned = TypeVar("_Spanned", bound=Spanned)
+
+
+def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()) -> list[_Spanned]:
     """Exact beats contextual beats generic; of equals the longer secret, then the earlier, then the first rule's.
 
     Secrets that overlap no better one stay. ``claimed`` spans were given to matches of the segment before.
@@ -27,7 +41,7 @@ def resolve(matches: Sequence[Match], claimed: Iterable[tuple[int, int]] = ()) -
     return kept
 
 
-def _preference(match: Match) -> tuple[int, int, int, str]:
+def _preference(match: Spanned) -> tuple[int, int, int, str]:
     return _RANK[match.rule.kind], match.start - match.end, match.start, match.rule.id
 
 

@@ -1,0 +1,101 @@
+"""Matches in a text and in what is encoded in it, each judged and mapped back to the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from unsprawl.detectors import generic, offline
+from unsprawl.detectors.encoded import decoded
+from unsprawl.detectors.engine import Engine, Match, Sight, Tally
+from unsprawl.detectors.rules import Rule
+from unsprawl.records import Check
+
+__all__ = ["CONTEXT", "Sighting", "encoded_matches", "judged"]
+
+#: Bytes of the surroundings that count, on each side.
+CONTEXT: Final = 256
+#: Encodings inside encodings that are followed.
+_DEPTH: Final = 2
+#: A stretch with more than this share of control bytes is no text in which someone assigns a password.
+_JUNK: Final = 16
+_CONTROLS: Final = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27}) + b"\x7f"
+
+Locate = Callable[[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """``start`` and ``end`` are the secret's place in the segment, ``begin`` is where the match starts there.
+
+    The offsets of ``match`` itself are those of ``text``, which is the segment or a text decoded from it.
+    """
+
+    match: Match
+    text: bytes
+    start: int
+    end: int
+    begin: int
+    views: tuple[str, ...]
+    check: Check | None = None
+
+    @property
+    def rule(self) -> Rule:
+        return self.match.rule
+
+
+def judged(found: Sighting) -> Sighting | None:
+    """The sighting with its offline verdict, None for what a filter drops or a checksum refutes."""
+    match, text = found.match, found.text
+    start, end = match.start, match.end
+    before, after = text[max(0, start - CONTEXT) : start], text[end : end + CONTEXT]
+    value = text[start:end]
+    if match.rule.kind == "generic" and _is_junk(before + value + after):
+        return None
+    if generic.refuses(match.rule, value, before, after):
+        return None
+    verdict = offline.check(match.rule, value, {name: text[a:b] for name, (a, b) in match.groups.items()})
+    if verdict is None:
+        return found
+    if not isinstance(verdict, Check):
+        return None
+    return Sighting(match, text, found.start, found.end, found.begin, found.views, verdict)
+
+
+def encoded_matches(
+    engine: Engine, data: bytes, sight: Sight, tally: Tally, views: tuple[str, ...] = ()
+) -> list[Sighting]:
+    """The matches in the base64 that ``sight`` found in ``data``, and in the base64 in that."""
+    found: list[Sighting] = []
+    _decode(engine, data, sight, tally, views, lambda start, end: (start, end), found)
+    return found
+
+
+def _decode(
+    engine: Engine,
+    data: bytes,
+    sight: Sight,
+    tally: Tally,
+    views: tuple[str, ...],
+    locate: Locate,
+    found: list[Sighting],
+    depth: int = 1,
+) -> None:
+    views = (*views, "base64")
+    for run in decoded(data, sight.groups):
+        below = engine.look(run.text)
+
+        def place(start: int, end: int, inner: Locate = run.locate) -> tuple[int, int]:
+            return locate(*inner(start, end))
+
+        for match in engine.confirm(run.text, below.windows, tally):
+            start, end = place(match.start, match.end)
+            begin = place(match.match_start, match.match_end)[0]
+            found.append(Sighting(match, run.text, start, end, begin, views))
+        if below.groups and depth < _DEPTH:
+            _decode(engine, run.text, below, tally, views, place, found, depth + 1)
+
+
+def _is_junk(around: bytes) -> bool:
+    return (len(around) - len(around.translate(None, _CONTROLS))) * _JUNK > len(around)
