@@ -62,7 +62,10 @@ def severity_of(rule: Severity, verdict: Verdict) -> Severity:
 
 
 def defect(error: Exception, uri: str, doing: str) -> Skipped:
-    """What the ledger says of an error nobody foresaw. Its text may quote what was read: only its kind is told."""
+    """What the ledger says of an error nobody foresaw.
+
+    Its text may quote what was read, so only its kind is told, and its place where debugging is on.
+    """
     frames = "".join(traceback.format_tb(error.__traceback__))
     _log.debug("%s while %s\n%s", type(error).__name__, doing, frames)
     hint = "this is a defect of unsprawl or of a plug-in: run with --debug and report what it prints"
@@ -110,10 +113,10 @@ class Examiner:
         gaps: list[Gap] = []
         try:
             for occurrence in self._occurrences(source, surface, document, gaps):
-                occurrences.append(occurrence)
+                occurrences.append(occurrence)  # noqa: PERF402  # what came before an error is kept
         except AuthError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the classifier may fail: one document, not the crawl
             gaps.append(self._break(error, document.uri))
         return Examined(tuple(occurrences), tuple(gaps))
 
@@ -127,7 +130,7 @@ class Examiner:
         )
 
     def unit(self, source: str, unit: Unit) -> Unit:
-        """``unit`` fit to be stored: without its data, and with a keyed tail where its id had to be masked."""
+        """``unit`` fit to be stored: without its data, its id with a keyed tail where it had to be masked."""
         name = self.redactor.text(unit.id)
         if name != unit.id:
             name = f"{name}#{self.keys.name(source, unit.id).hex()[:8]}"
@@ -149,8 +152,8 @@ class Examiner:
                 if candidate.member not in attrs_of:
                     attrs_of[candidate.member] = self._attrs(document, candidate.member, gaps)
                 attrs = attrs_of[candidate.member]
-                known = _neighbours(candidate, group)
-                occurrence = self._occurrence(source, surface, document, candidate, verdict, attrs, known)
+                found = (candidate, verdict, attrs, _neighbours(candidate, group))
+                occurrence = self._occurrence(source, surface, document, *found)
                 yield replace(occurrence, ordinal=ordinals[occurrence.finding])
                 ordinals[occurrence.finding] += 1
 
@@ -164,7 +167,7 @@ class Examiner:
                     yield item
         except AuthError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             gaps.append(self._break(error, document.uri))
 
     def _break(self, error: Exception, uri: str) -> Gap:

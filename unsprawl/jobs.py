@@ -151,7 +151,10 @@ def scan(
     keys: Keys | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Scan files, folders and ``-`` (standard input) into memory. Raises ``ConfigError`` for a path that is not there."""
+    """Scan files, folders and ``-`` (standard input) into memory.
+
+    Raises ``ConfigError`` for a path that is not there.
+    """
     from unsprawl.crawlers.files import FilesSource
     from unsprawl.store.keys import load_keys
     from unsprawl.store.memory import MemorySink
@@ -181,7 +184,9 @@ def scan(
     )
 
 
-def crawl(config: Config, options: Options, *, job: str = "crawl", progress: Progress | None = None) -> Result:
+def crawl(
+    config: Config, options: Options, *, job: str = "crawl", progress: Progress | None = None
+) -> Result:
     """Crawl every source of ``config`` into its store, going on where an interrupted run stopped.
 
     Raises ``ConfigError`` when the same job already runs on this store, and ``StoreError``.
@@ -204,8 +209,7 @@ def crawl(config: Config, options: Options, *, job: str = "crawl", progress: Pro
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
     seen: Callable[[str], Seen] = _never_seen if options.full else _SeenInStore(path, keys, judge.version)
-    budget = Budget(config.step.documents, config.step.read_bytes, config.step.seconds)
-    steps = _Steps(detection, specs, seen, budget)
+    steps = _Steps(detection, specs, seen)
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()
         # Workers first: a forked child must inherit neither the lock nor the store's connection.

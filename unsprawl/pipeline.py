@@ -14,14 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, Self, TypeVar, cast
 
 from unsprawl.errors import AuthError, SourceError
 from unsprawl.examine import Examiner, defect
 from unsprawl.executors import Executor, Inbox, Lost, Task
 from unsprawl.records import (
     Batch,
-    Checkpoint,
     Counts,
     Cursor,
     Document,
@@ -125,7 +124,7 @@ def step(
     except SourceError as error:
         failure = examiner.gap(Skipped(unit.id, error.message, error.hint))
         fatal = isinstance(error, AuthError)
-    except Exception as error:  # a defect of one source must not end the others
+    except Exception as error:  # noqa: BLE001  # a defect of one source must not end the others
         failure = examiner.gap(defect(error, unit.id, "reading"))
     done.absorb(tally)
     return Batch(
@@ -224,7 +223,7 @@ class _Metered:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
-    def __enter__(self) -> _Metered:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -314,7 +313,7 @@ def _list(course: _Course, seen: Seen, inbox: Inbox, halt: threading.Event) -> N
     except SourceError as error:
         failure = Skipped(name, error.message, error.hint)
         fatal = isinstance(error, AuthError)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         failure = defect(error, name, "listing")
     inbox.put(_ListingEnded(name, failure, fatal))
 

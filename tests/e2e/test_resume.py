@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +29,32 @@ class Crawl:
         self.folder = folder
         self.env = {**os.environ, **env, "UNSPRAWL_CONFIG_DIR": str(folder.parent / "keys")}
         folder.mkdir()
-        config = {"store": "unsprawl.db", "step": {"documents": 4}, "jobs": 2, "sources": sources}
+        config = {"store": "unsprawl.db", "jobs": 2, "sources": sources}
         (folder / "nightly.yaml").write_text(json.dumps(config))
 
     def start(self) -> subprocess.Popen[bytes]:
-        arguments = ["crawl", str(self.folder / "nightly.yaml"), "--quiet", "--output", str(self.folder / "out.jsonl")]
-        return subprocess.Popen([sys.executable, "-m", "unsprawl", *arguments], env=self.env, stderr=subprocess.PIPE)
+        output = str(self.folder / "out.jsonl")
+        arguments = ["crawl", str(self.folder / "nightly.yaml"), "--quiet", "--output", output]
+        command = [sys.executable, "-m", "unsprawl", *arguments]
+        return subprocess.Popen(command, env=self.env, stderr=subprocess.PIPE)
 
     def finish(self) -> int:
         process = self.start()
         _, errors = process.communicate(timeout=120)
         assert b"Traceback" not in errors, errors.decode()
         return process.returncode
+
+    def finished(self) -> bool:
+        """Whether the latest run in the store came to its end."""
+        path = self.folder / "unsprawl.db"
+        if not path.exists():
+            return False
+        with closing(sqlite3.connect(path, timeout=10)) as store:
+            try:
+                row = store.execute("SELECT status FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+            except sqlite3.OperationalError:  # killed before the first migration
+                return False
+        return row is not None and row[0] != "running"
 
     def ask(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "unsprawl", *arguments, "--store", str(self.folder / "unsprawl.db")]
@@ -57,8 +73,8 @@ class Crawl:
 def timeless(value: Any) -> Any:
     """``value`` without what may differ between two runs: their ids, times and durations."""
     if isinstance(value, dict):
-        kept = {k: timeless(v) for k, v in value.items() if k not in ("run", "id", "seconds") and not k.endswith("_at")}
-        return dict(sorted(kept.items()))
+        aside = {name for name in value if name in ("run", "id", "seconds") or name.endswith("_at")}
+        return {name: timeless(value[name]) for name in sorted(set(value) - aside)}
     if isinstance(value, list):
         return sorted((timeless(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
     return value
@@ -72,11 +88,12 @@ def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[st
 
     shared = fill("<github-token:ghp_>", seed="shared")
     root = tmp_path_factory.mktemp("tree")
-    for n in range(240):
+    for n in range(1200):
         folder = root / f"d{n % 12}"
         folder.mkdir(exist_ok=True)
         token = shared if n % 7 == 0 else fill("<github-token:ghp_>", seed=f"file {n}")
-        (folder / f"f{n}.env").write_text(f"# {n}\nGITHUB_TOKEN={token}\n" if n % 3 == 0 else f"nothing {n}\n" * 50)
+        text = f"# {n}\nGITHUB_TOKEN={token}\n" if n % 3 == 0 else f"nothing {n}\n" * 50
+        (folder / f"f{n}.env").write_text(text)
     (root / "broken.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\x03not deflate at all")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -110,22 +127,21 @@ def test_killed_at_random_instants_it_converges(
     duration = time.monotonic() - started
     killed = Crawl(tmp_path / "killed", *surfaces)
     chance = random.Random(20)
-    kills = 0
-    for _ in range(KILLS):
+    interrupted = 0
+    while interrupted < KILLS:
         process = killed.start()
         try:
-            process.communicate(timeout=chance.uniform(0.3, 1.0) * duration)
+            process.communicate(timeout=chance.uniform(0.2, 1.0) * duration)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            kills += 1
-            continue
-        # It came to its end: what follows would be another night, so begin this one anew.
-        assert process.returncode == 3
-        assert killed.facts() == undisturbed.facts()
-        for left in killed.folder.glob("unsprawl.db*"):
-            left.unlink()
-    assert kills >= KILLS // 2
+        if killed.finished():
+            # It came to its end; the next crawl would be another night, so begin this one anew.
+            assert killed.facts() == undisturbed.facts()
+            for left in killed.folder.glob("unsprawl.db*"):
+                left.unlink()
+        else:
+            interrupted += 1
     assert killed.finish() == 3
     assert killed.facts() == undisturbed.facts()
 

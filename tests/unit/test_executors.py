@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-
 from steps import build_echo, build_nothing
+
 from unsprawl.executors import Executor, Lost, Processes, Task, Threads
 from unsprawl.records import Unit
 

@@ -98,7 +98,7 @@ EXAMINER = Examiner(
 
 @dataclass
 class ScriptedSource:
-    """Plays events; a cursor ``{"at": n}`` goes on behind event ``n``. Exceptions in the script are raised."""
+    """Plays events; a cursor ``{"at": n}`` goes on behind event ``n``. Exceptions are raised."""
 
     script: Sequence[Event | Exception]
     name: str = "script"
@@ -127,8 +127,10 @@ def unseen(_key: str) -> None:
     return None
 
 
-def step(source: ScriptedSource, cursor: Cursor | None = None, budget: Budget = Budget(), **more: Any) -> Batch:
-    return pipeline.step(source, Unit("u"), cursor, unseen, budget, EXAMINER, **more)
+def step(
+    source: ScriptedSource, cursor: Cursor | None = None, budget: Budget | None = None, **more: Any
+) -> Batch:
+    return pipeline.step(source, Unit("u"), cursor, unseen, budget or Budget(), EXAMINER, **more)
 
 
 ONE = Budget(documents=1)
@@ -145,15 +147,21 @@ def test_a_batch_ends_at_a_checkpoint() -> None:
 
 def test_without_a_checkpoint_a_unit_is_read_to_its_end() -> None:
     batch = step(ScriptedSource([doc("a"), doc("b"), Unchanged(4)]), budget=ONE)
-    assert batch.done and batch.counts.documents == 2 and batch.counts.unchanged == 4
+    assert batch.done
+    assert batch.counts.documents == 2
+    assert batch.counts.unchanged == 4
 
 
 def test_a_failure_keeps_what_was_read_and_the_last_cursor() -> None:
-    source = ScriptedSource([doc("a"), Checkpoint({"at": 2}), doc("b", "key=hush"), UnreadableError("gone", hint="look")])
+    broken = UnreadableError("gone", hint="look")
+    source = ScriptedSource([doc("a"), Checkpoint({"at": 2}), doc("b", "key=hush"), broken])
     batch = step(source)
-    assert batch.done and batch.counts.documents == 2 and batch.cursor == {"at": 2}
+    assert batch.done
+    assert batch.counts.documents == 2
+    assert batch.cursor == {"at": 2}
     assert len(batch.occurrences) == 1
-    assert batch.failure is not None and (batch.failure.reason, batch.failure.hint) == ("gone", "look")
+    assert batch.failure is not None
+    assert (batch.failure.reason, batch.failure.hint) == ("gone", "look")
     assert not batch.fatal
 
 
@@ -163,13 +171,16 @@ def test_refused_credentials_stop_the_source() -> None:
 
 def test_a_defect_of_a_source_is_one_failed_unit_without_its_text() -> None:
     batch = step(ScriptedSource([doc("a"), ZeroDivisionError("key=hush")]))
-    assert batch.failure is not None and "ZeroDivisionError" in batch.failure.reason
+    assert batch.failure is not None
+    assert "ZeroDivisionError" in batch.failure.reason
     assert "hush" not in repr(batch)
 
 
 def test_a_defect_of_a_parser_is_one_gap() -> None:
     batch = step(ScriptedSource([doc("a", "key=one boom"), doc("b", "key=two")]))
-    assert batch.failure is None and batch.counts.documents == 2 and batch.counts.skipped == 1
+    assert batch.failure is None
+    assert batch.counts.documents == 2
+    assert batch.counts.skipped == 1
     assert len(batch.occurrences) == 2
 
 
@@ -186,7 +197,8 @@ def test_an_accepted_gap_is_excluded_until_its_date() -> None:
     past = AcceptedGap(until=datetime.now(UTC).date() - timedelta(days=1), **rule)
     assert step(source, accept=[today]).counts.excluded == 1
     assert step(source, accept=[past]).counts.skipped == 1
-    assert step(source, accept=[AcceptedGap(match="*", why="x", until=datetime.now(UTC).date(), reason="403")]).counts.skipped == 1
+    other = AcceptedGap(match="*", why="x", until=datetime.now(UTC).date(), reason="403")
+    assert step(source, accept=[other]).counts.skipped == 1
 
 
 def test_bytes_are_counted_as_they_are_fetched() -> None:
@@ -197,8 +209,13 @@ def test_bytes_are_counted_as_they_are_fetched() -> None:
 
 def test_no_value_leaves_the_examiner_in_clear() -> None:
     secret = "hushhushhush1234"
-    odd = Document(uri=f"script://{secret}/x", body=f"key={secret}".encode(), url=f"http://h/{secret}", author=secret,
-                   attrs={"instruction": f"ENV KEY={secret}", "nested": [{secret: 1}]})  # fmt: skip
+    odd = Document(
+        uri=f"script://{secret}/x",
+        body=f"key={secret}".encode(),
+        url=f"http://h/{secret}",
+        author=secret,
+        attrs={"instruction": f"ENV KEY={secret}", "nested": [{secret: 1}]},
+    )
     batch = step(ScriptedSource([odd]))
     assert len(batch.occurrences) == 1
     assert secret not in repr(batch)
@@ -311,17 +328,19 @@ def test_one_dead_source_leaves_the_others_alone() -> None:
     dead = ScriptedSource([], name="dead", listing=[AuthError("wrong password")])
     fine = ScriptedSource([doc("a")], name="fine")
     sink, readable = crawl(dead, fine)
-    assert readable and sink.failures == {"dead": "wrong password"}
+    assert readable
+    assert sink.failures == {"dead": "wrong password"}
     assert [batch.source for batch in sink.batches] == ["fine"]
 
 
 def test_nothing_readable_is_said() -> None:
     sink, readable = crawl(ScriptedSource([], listing=[UnreadableError("no such host")]))
-    assert not readable and sink.failures == {"script": "no such host"}
+    assert not readable
+    assert sink.failures == {"script": "no such host"}
 
 
 def test_what_a_listing_skips_is_noted() -> None:
-    sink, readable = crawl(ScriptedSource([], listing=[Skipped("script://x", "403")]))
+    sink, _ = crawl(ScriptedSource([], listing=[Skipped("script://x", "403")]))
     assert sink.gaps == ["403"]
 
 
