@@ -27,6 +27,8 @@ Find: TypeAlias = Callable[[bytes], Iterable[tuple[int, int, str]]]
 
 _LONGEST_TEXT: Final = 4096
 _LONGEST_SIDE: Final = 200
+#: Bytes on each side that are looked at: enough for any token that begins or ends within what is shown.
+_LONGEST_WINDOW: Final = 1024
 _DEEPEST: Final = 16
 
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/?#\s:@]*):[^/?#\s@]*(?:@[^/?#\s@]*(?=@))*@")
@@ -38,7 +40,7 @@ _WORD = re.compile(
     r"(?P<digest>\b(?:sha(?:1|224|256|384|512)|md5|blake[23]b?)[:-](?:[0-9a-f]{32,128}|[A-Za-z0-9+/]{27,88}={0,2})"
     r"(?![A-Za-z0-9+/]))"
     r"|(?P<uuid>(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z]))"
-    r"|(?P<word>[A-Za-z0-9_+=-]{20,})"
+    r"|(?P<word>[A-Za-z0-9_+-]{20,}={0,2})"
 )
 _ATOM = re.compile(r"[A-Za-z0-9]+")
 _TURN = re.compile(r"[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])|[a-z](?=[A-Z])")
@@ -84,6 +86,7 @@ class Redactor:
         be a piece of a value, and is treated as one.
         """
         known = (*known, secret)
+        before, after = before[-_LONGEST_WINDOW:], after[:_LONGEST_WINDOW]
         window = before + text + after
         start, end = len(before), len(before) + len(text)
         spans = [(start, end, secret.preview)]

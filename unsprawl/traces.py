@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from html import escape
 from typing import Final, NamedTuple
@@ -31,6 +31,7 @@ _ENCODED_STRETCH: Final = 16
 #: Longer values are looked for as they are: their encodings are random words, which are masked anyway.
 _LONGEST_ENCODED: Final = 512
 _LONGEST: Final = 16_384
+_FEW: Final = 3
 _PEM_BORDER = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
 
 
@@ -42,29 +43,31 @@ class _Form(NamedTuple):
     grams: tuple[tuple[int, str], ...]
 
 
+class _Traces(NamedTuple):
+    """All writings of a value. A text with none of ``fours`` in it has no trace of it."""
+
+    fours: frozenset[str]
+    forms: tuple[_Form, ...]
+
+
 def masked(text: str, known: Iterable[Secret]) -> str:
     """``text`` with every trace of the known values as ``…``. Both text and values are made printable."""
-    forms = [form for secret in known for form in _forms(secret)]
+    traces = [_traces(secret) for secret in known]
+    if len(traces) > _FEW:  # a dump of credentials: each has all its neighbours for known values
+        present = _fours(text)
+        traces = [trace for trace in traces if not trace.fours.isdisjoint(present)]
     # A mask joins what stood on its two sides, so the text is looked at again until nothing is found.
     for _ in range(8):
-        spans = [span for form in forms for span in _stretches(text, form)]
-        if not spans:
+        before = text
+        for trace in traces:
+            for form in trace.forms:
+                text = _without(text, form)
+        if text == before:
             return text
-        text = _cut(text, spans)
     return MASK
 
 
-def _cut(text: str, spans: list[tuple[int, int]]) -> str:
-    pieces: list[str] = []
-    position = 0
-    for start, end in sorted(spans):
-        if start >= position:
-            pieces += (text[position:start], MASK)
-        position = max(position, end)
-    return "".join(pieces) + text[position:]
-
-
-def _stretches(text: str, form: _Form) -> Iterator[tuple[int, int]]:
+def _without(text: str, form: _Form) -> str:
     value, least, grams = form
     for offset, gram in grams:
         at = text.find(gram)
@@ -75,19 +78,29 @@ def _stretches(text: str, form: _Form) -> Iterator[tuple[int, int]]:
                 start, low = start - 1, low - 1
             while high < len(value) and end < len(text) and text[end] == value[high]:
                 end, high = end + 1, high + 1
-            found = end - start >= least and (
-                len(value) >= _SHORTEST_WITHIN or _stands_alone(text, start, end)
-            )
-            if found:
-                yield start, end
-            at = text.find(gram, end if found else at + 1)
+            if end - start >= least and (len(value) >= _SHORTEST_WITHIN or _stands_alone(text, start, end)):
+                text = text[:start] + MASK + text[end:]
+                at = text.find(gram, start + 1)
+            else:
+                at = text.find(gram, at + 1)
+    return text
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
     return not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
 
 
+@lru_cache(maxsize=64)
+def _fours(text: str) -> frozenset[str]:
+    return frozenset(text[at : at + 4] for at in range(len(text) - 3))
+
+
 @lru_cache(maxsize=1024)
+def _traces(secret: Secret) -> _Traces:
+    forms = _forms(secret)
+    return _Traces(frozenset(gram[:4] for form in forms for _, gram in form.grams), forms)
+
+
 def _forms(secret: Secret) -> tuple[_Form, ...]:
     raw = secret.reveal()[:_LONGEST]
     plain = {_stripped(raw.decode("utf-8", "replace")), _stripped(raw.decode("utf-8", "surrogateescape"))}
