@@ -123,8 +123,8 @@ def test_no_document_makes_the_parsers_fail_otherwise(value):
     for parse in (parse_manifest, parse_config):
         try:
             parse(body)
-        except UnreadableError as error:
-            assert error.message
+        except UnreadableError:
+            continue
 
 
 # --- names in layers -----------------------------------------------------------------------------
@@ -195,8 +195,8 @@ def test_no_bytes_make_reading_names_fail_otherwise(data):
     for content in (data, gzip.compress(data), b"\x28\xb5\x2f\xfd" + data):
         try:
             names_of(content)
-        except UnreadableError as error:
-            assert error.message
+        except UnreadableError:
+            continue
 
 
 def test_a_header_that_promises_gigabytes_of_name_costs_nothing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from unsprawl.errors import AuthError, ConfigError, RetryableError, UnreadableEr
 from unsprawl.secret import Secret
 from unsprawl.wire import hosts
 from unsprawl.wire.bearer import BearerFlow, parse_challenges
+from unsprawl.wire.faults import explain
 from unsprawl.wire.pacing import Pace
 from unsprawl.wire.patience import Again, Patience, retry_after
 
@@ -272,6 +274,38 @@ def test_a_wait_that_was_asked_for_is_obeyed():
     began = time.monotonic()
     assert Patience(first=0.001, longest=0.001).run(attempt) == "done"
     assert time.monotonic() - began >= 0.2
+
+
+# --- faults ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            httpx2.ConnectError("[Errno -2] Name or service not known"),
+            "the name acme.test:443 cannot be resolved",
+        ),
+        (httpx2.ConnectError("[Errno 111] Connection refused"), "acme.test:443 refused the connection"),
+        (httpx2.ConnectError("All connection attempts failed"), "acme.test:443 cannot be reached"),
+        (httpx2.ConnectTimeout("timed out"), "acme.test:443 cannot be reached: no connection in time"),
+        (httpx2.ReadTimeout("timed out"), "acme.test:443 stopped answering"),
+        (httpx2.ReadError("reset by peer"), "acme.test:443 broke the connection"),
+        (httpx2.RemoteProtocolError("Server disconnected"), "acme.test:443 broke the connection"),
+    ],
+)
+def test_what_may_mend_is_told_in_one_line(error, words):
+    again = explain(error, "https://me:pw@acme.test/x?token=s3cret")
+    assert isinstance(again, Again)
+    assert again.error.message == words
+
+
+def test_a_certificate_that_is_not_trusted_will_not_mend():
+    error = httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed")
+    told = explain(error, "https://acme.test/")
+    assert isinstance(told, RetryableError)
+    assert "not trusted" in told.message
+    assert "SSL_CERT_FILE" in told.hint
 
 
 # --- pacing --------------------------------------------------------------------------------------
