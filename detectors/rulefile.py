@@ -52,7 +52,7 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
     "check": {
         "type": "object",
         "additionalProperties": False,
-        "required": ["request", "active", "inactive"],
+        "required": ["request", "active"],
         "properties": {
             "request": {
                 "type": "object",
@@ -221,9 +221,11 @@ class _Reader:
         try:
             names = list(re2.compile(f"(?m){pattern}", options=quiet).groupindex)
         except re2.error as error:
-            if not superset:
+            words = _words(error)
+            # Only what RE2 cannot say at all is worth a back-tracking engine.
+            if not superset or "perl operator" not in words:
                 hint = "RE2 has no look-around; such a pattern needs a 'superset' that RE2 can read."
-                raise self._error(("pattern",), f"bad pattern: {_words(error)}", hint) from None
+                raise self._error(("pattern",), f"bad pattern: {words}", hint) from None
             names = self._beyond_re2(pattern)
         if superset:
             try:

@@ -34,7 +34,7 @@ class Rule:
     how far the match alone can be believed: ``exact`` formats are distinctive, ``contextual`` ones
     need the words around them, ``generic`` ones only look like an assignment. ``superset`` is what
     Hyperscan searches in place of ``pattern`` (look-around, or an end that would match at every
-    byte). ``identity`` names the companions that make two equal values two cases. ``min_entropy``
+    byte); it begins where the pattern begins, since the confirmation looks back no further. ``identity`` names the companions that make two equal values two cases. ``min_entropy``
     is in bits a character. ``examples`` and ``negatives`` are templates of ``unsprawl.placeholders``.
     """
 

@@ -9,6 +9,7 @@ seed alone, so that a test fails today as it failed yesterday.
     <uuid> <word> <password>  a version 4 UUID, a lower-case word, a password as people invent them
     <github-token:ghp_>       30 characters and their CRC-32, as GitHub and npm append it
     <aws-key-id:123456789012> an access key id that holds this account (``ASIA:…`` for the prefix)
+    <age-key>                 an age identity whose checksum fits
     <jwt:valid> <jwt:expired> signed by nobody, expiring in 2099 and 2020
     <pem:rsa> <pem:ec> <pem:pkcs8> <pem:openssh> <pem:encrypted> <pem:pgp>; ``:escaped`` writes
                               line ends as backslash and n, as JSON does
@@ -124,6 +125,21 @@ def _unpadded(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
+def _age_key(draw: random.Random, _: str) -> str:
+    """Bech32 (BIP 173) of 32 random bytes."""
+    letters, generators = "qpzry9x8gf2tvdw0s3jn54khce6mua7l", (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+    part = "age-secret-key-"
+    data = [draw.randrange(32) for _ in range(51)] + [draw.randrange(2) << 4]
+    check = 1
+    for number in [ord(c) >> 5 for c in part] + [0] + [ord(c) & 31 for c in part] + data + [0] * 6:
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ number
+        for bit, generator in enumerate(generators):
+            check ^= generator if top >> bit & 1 else 0
+    data += [(check ^ 1) >> 5 * (5 - place) & 31 for place in range(6)]
+    return f"{part}1{''.join(letters[number] for number in data)}".upper()
+
+
 def _jwt(draw: random.Random, argument: str) -> str:
     expiry = {"expired": 1577836800, "valid": 4070908800}.get(argument)
     claims: dict[str, object] = {"sub": _uuid(draw, ""), "iss": "https://login.acme.test", "iat": 1546300800}
@@ -148,6 +164,7 @@ _MAKERS: Final[dict[str, Callable[[random.Random, str], str]]] = {
     "password": _password,
     "github-token": _github_token,
     "aws-key-id": _aws_key_id,
+    "age-key": _age_key,
     "jwt": _jwt,
     "pem": _pem,
 }
