@@ -17,7 +17,10 @@ from unsprawl.detectors.pattern import LONGEST, Shape, shape
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
 
-__all__ = ["Confirmer", "Match", "Tally"]
+__all__ = ["Confirmer", "Match", "Tally", "Window"]
+
+#: A stretch of the text that may hold matches, and where the last thing stands that speaks for one.
+Window = tuple[int, int, int]
 
 #: Searches a rule may cost in one document: a start, and more for every byte that was read.
 _SEARCHES: Final = 4096
@@ -81,17 +84,20 @@ class Confirmer:
         self._groups: tuple[tuple[str, int], ...] = ()
 
     def matches(
-        self, data: bytes, windows: Iterable[tuple[int, int]], tally: Tally, begin: int = 0, strict: bool = False
+        self, data: bytes, windows: Iterable[Window], tally: Tally, begin: int = 0, *, strict: bool = False
     ) -> list[Match]:
-        """The matches within ``windows`` that start at ``begin`` or later. ``strict`` windows are not looked beyond."""
+        """The matches within ``windows`` that start at ``begin`` or later.
+
+        ``strict`` windows are not looked beyond.
+        """
         found: list[Match] = []
         size = len(data)
         ahead = self.shape.ahead
         search = self._search or self._compile()
         position = begin
-        for low, high in windows:
+        for low, high, last in windows:
             position = max(position, low)
-            while position < high:
+            while position < last:
                 if not tally.spend(self.rule):
                     return found
                 match = search(data, position, high)

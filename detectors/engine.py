@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
-from unsprawl.detectors.confirm import Confirmer, Match, Tally
+from unsprawl.detectors.confirm import Confirmer, Match, Tally, Window
 from unsprawl.detectors.encoded import literals
 from unsprawl.detectors.fallback import Keywords
 from unsprawl.detectors.rules import RuleSet
@@ -71,12 +71,12 @@ class Engine:
             confirmer = self._confirmers[number]
             first = begin if resume is None else max(begin, resume.get(confirmer.rule.id, 0))
             stretches, strict = windows[number]
-            found += confirmer.matches(data, stretches, tally, first, strict)
+            found += confirmer.matches(data, stretches, tally, first, strict=strict)
         return found
 
 
 #: For each rule's number: the stretches to look at, and whether they must not be looked beyond.
-Windows = Mapping[int, tuple[list[tuple[int, int]], bool]]
+Windows = Mapping[int, tuple[list[Window], bool]]
 
 
 class Sight(NamedTuple):
@@ -89,7 +89,7 @@ class Sight(NamedTuple):
 _NOTHING: Final = Sight({}, ())
 
 
-_Found = dict[int, tuple[list[tuple[int, int]], bool]]
+_Found = dict[int, tuple[list[Window], bool]]
 
 
 class _Finder(Protocol):
@@ -143,7 +143,7 @@ class _HyperscanFinder:
         size = len(data)
         found: _Found = {}
         groups: list[int] = []
-        gates: dict[int, list[tuple[int, int]]] = {}
+        gates: dict[int, list[Window]] = {}
         rules = len(self._main)
         encoded = rules + len(self._words)
         for index, stretches in hits.items():
@@ -152,26 +152,26 @@ class _HyperscanFinder:
                 groups += [end - width for stretch in stretches for end in stretch if end >= width]
             elif index >= rules:
                 for number in self._words[index - rules][1]:
-                    gates.setdefault(number, []).extend((first - GATE, last + GATE) for first, last in stretches)
+                    gates.setdefault(number, []).extend(_gate(first, last) for first, last in stretches)
             else:
                 number = self._main[index]
                 shape = self._confirmers[number].shape
-                around = ((first - shape.back, last + shape.ahead) for first, last in stretches)
+                around = ((first - shape.back, last + shape.ahead, last) for first, last in stretches)
                 found[number] = (_merged(around, size), False)
         if gates:
             self._search_gates(data, gates, found)
         return Sight(found, groups)
 
-    def _search_gates(self, data: bytes, gates: Mapping[int, list[tuple[int, int]]], found: _Found) -> None:
+    def _search_gates(self, data: bytes, gates: Mapping[int, list[Window]], found: _Found) -> None:
         """The rules without a literal, where one of their keywords is near."""
         assert self._side_automaton is not None
         view = memoryview(data)
         merged = {number: _merged(stretches, len(data)) for number, stretches in gates.items()}
-        for low, high in _merged((stretch for stretches in merged.values() for stretch in stretches), len(data)):
+        for low, high, _ in _merged((gate for stretches in merged.values() for gate in stretches), len(data)):
             for index, stretches in self._side_automaton.hits(view[low:high]).items():
                 number = self._side[index]
                 back, ahead = self._confirmers[number].shape.back, self._confirmers[number].shape.ahead
-                around = _merged(((low + a - back, low + b + ahead) for a, b in stretches), len(data))
+                around = _merged(((low + a - back, low + b + ahead, low + b) for a, b in stretches), len(data))
                 inside = _common(around, merged.get(number, []))
                 if inside:
                     found.setdefault(number, ([], True))[0].extend(inside)
@@ -193,16 +193,20 @@ class _KeywordFinder:
 
     def look(self, data: bytes) -> Sight:
         size = len(data)
-        around: dict[int, list[tuple[int, int]]] = {}
+        around: dict[int, list[Window]] = {}
         for word, places in self._keywords.places(data.lower()).items():
             for number in self._rules_of[word]:
-                reach = GATE if number in self._gated else self._confirmers[number].shape.ahead
-                around.setdefault(number, []).extend((end - reach, start + reach) for start, end in places)
+                windows = around.setdefault(number, [])
+                if number in self._gated:
+                    windows += [_gate(end, end) for _, end in places]
+                else:
+                    reach = self._confirmers[number].shape.ahead
+                    windows += [(end - reach, start + reach, end) for start, end in places]
         found: _Found = {
             number: (_merged(stretches, size), number in self._gated) for number, stretches in around.items()
         }
         for number in self._everywhere:
-            found[number] = ([(0, size)], False)
+            found[number] = ([(0, size, size)], False)
         groups = [
             end - width
             for core, places in self._cores.places(data).items()
@@ -229,27 +233,32 @@ def _quoted(word: str) -> str:
     return "".join(char if char.isalnum() or ord(char) > 127 else f"\\x{ord(char):02x}" for char in word)
 
 
-def _merged(stretches: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+def _gate(first: int, last: int) -> Window:
+    return first - GATE, last + GATE, last + GATE
+
+
+def _merged(windows: Iterable[Window], size: int) -> list[Window]:
     """Sorted, joined where they touch, and cut to the text."""
-    result: list[tuple[int, int]] = []
-    for low, high in sorted(stretches):
-        low, high = max(low, 0), min(high, size)
+    result: list[Window] = []
+    for low, high, last in sorted(windows):
+        low, high, last = max(low, 0), min(high, size), min(last, size)
         if result and low <= result[-1][1]:
-            if high > result[-1][1]:
-                result[-1] = (result[-1][0], high)
+            before = result[-1]
+            result[-1] = (before[0], max(before[1], high), max(before[2], last))
         elif low < high:
-            result.append((low, high))
+            result.append((low, high, last))
     return result
 
 
-def _common(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    result: list[tuple[int, int]] = []
+def _common(some: list[Window], gates: list[Window]) -> list[Window]:
+    """The parts of some windows that lie in a gate; a match must lie there wholly."""
+    result: list[Window] = []
     index = 0
-    for low, high in some:
-        while index < len(others) and others[index][1] <= low:
+    for low, high, last in some:
+        while index < len(gates) and gates[index][1] <= low:
             index += 1
         at = index
-        while at < len(others) and others[at][0] < high:
-            result.append((max(low, others[at][0]), min(high, others[at][1])))
+        while at < len(gates) and gates[at][0] < high:
+            result.append((max(low, gates[at][0]), min(high, gates[at][1]), min(last, gates[at][1])))
             at += 1
     return result

@@ -18,10 +18,13 @@ __all__ = ["LONGEST", "Shape", "shape"]
 LONGEST: Final = 32 << 10
 #: What a repetition without a bound is taken for: of blanks and single characters, and of all else.
 _FEW: Final = 64
-_MANY: Final = 8 << 10
+_MANY: Final = 16 << 10
 #: A pattern with this many fixed characters in a row is cheap for Hyperscan; one without is not.
 _SELECTIVE: Final = 3
 _SMALL_CLASS: Final = 12
+
+#: Within a class: the blanks of RE2, and all else.
+_BLANKS: Final = {r"\s": r"\t\n\f\r\x20", r"\S": r"\x00-\x08\x0b\x0e-\x1f\x21-\xff"}
 
 _QUANTIFIER: Final = re.compile(r"(?:[*+?]|\{(\d+)(,(\d*))?\})([?+]?)")
 _CLASS: Final = re.compile(r"\[\^?\]?(?:\[:\^?\w+:\]|\\x\{[^}]*\}|\\p\{[^}]*\}|\\.|[^\]\\])*\]", re.DOTALL)
@@ -228,7 +231,7 @@ def _same_blanks(text: str) -> str:
     def spell(match: re.Match[str]) -> str:
         token = match.group()
         if token.startswith("["):
-            return re.sub(r"\\.", lambda e: r"\t\n\f\r\x20" if e.group() == r"\s" else e.group(), token, flags=re.DOTALL)
+            return re.sub(r"\\.", lambda escape: _BLANKS.get(escape.group(), escape.group()), token, flags=re.DOTALL)
         return {r"\s": r"[\t\n\f\r\x20]", r"\S": r"[^\t\n\f\r\x20]"}.get(token, token)
 
     return re.sub(f"{_CLASS.pattern}|{_ESCAPE.pattern}", spell, text, flags=re.DOTALL)
