@@ -25,6 +25,7 @@ __all__ = ["CONFIG_DIR_VARIABLE", "config_dir", "key_path", "load_keys"]
 #: Overrides the directory that holds the key.
 CONFIG_DIR_VARIABLE: Final = "UNSPRAWL_CONFIG_DIR"
 _BYTES: Final = 32
+_LONGEST_FILE_BYTES: Final = 1024
 _FORM: Final = "a key is 32 random bytes as hex or base64, for example from: openssl rand -hex 32"
 
 
@@ -95,19 +96,21 @@ def _derive(content: bytes, place: str) -> Keys:
 
 def _read(path: Path) -> bytes | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        # Without waiting: a pipe in the place of the key must not hold the crawl.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(
             f"cannot read the key {path}: {error.strerror}", hint="run as the user who owns it"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check_private(path, os.fstat(descriptor))
-        try:
-            return file.read(1024)
-        except OSError as error:
-            raise StoreError(f"cannot read the key {path}: {error.strerror}") from None
+        return os.read(descriptor, _LONGEST_FILE_BYTES)
+    except OSError as error:
+        raise StoreError(f"cannot read the key {path}: {error.strerror}", hint="look at the disk") from None
+    finally:
+        os.close(descriptor)
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:
