@@ -78,6 +78,15 @@ _OTHER_KEY: Final = re.compile(
     """
 )
 _STRONG_KEY: Final = re.compile(rb"(?i)pass|pwd|secret|api[_.-]?key|access[_.-]?key|private|token|cred|auth")
+#: A string that is filled in by the program, and one that goes on behind its quote.
+_FORMATTED: Final = re.compile(rb"%[sdr]|%\(\w+\)|\{\w*\}|\$\{|\\\(")
+_CONTINUED: Final = re.compile(rb"[\"'`]\s*(?:[+%]|\.{1,2}\s*[\w$\"'])(?!\s*\n)")
+#: "user/pass: …" is followed by both; the rule for pairs knows where the password begins.
+_PAIR: Final = re.compile(rb"(?i)(?:user(?:name)?|login)s?[ ]?[/&+][ ]?pass(?:word|wd)?[\s:=]*$")
+#: Logins that stand for a login: ``user:password@``, and any weak word on a host of the documentation.
+_STAND_IN: Final = re.compile(rb"(?i)(?:^|[^a-z])(?:user(?:name)?|usr|name|login|u|foo|me|someone|account|id)[:\s]+(?:password\s+)?$")
+_STAND_IN_WORDS: Final = frozenset(b"pass password passwd pwd pw p secret token key bar pa55 passphrase userpass mypassword mypass".split())
+_NOWHERE: Final = re.compile(rb"(?i)@(?:[\w-]+\.)*(?:example(?:\.(?:com|org|net))?|hosts?(?:name)?|server|domain(?:\.\w+)?|your[\w.-]*|my[\w.-]*|address|ip|url|foo|bar)(?:[:/?\"'\s,)]|$)")
 #: Formats with a checksum: a valid one is reported by its exact rule, a wrong one is nobody's token.
 _CHECKSUMMED: Final = re.compile(rb"^(?:gh[pousr]|npm)_[A-Za-z0-9]{36}$")
 #: Words that continue a sentence behind a prose match: what was matched is one of its words.
@@ -95,7 +104,7 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
     if rule.min_entropy and lexicon.entropy(value) < rule.min_entropy:
         return "low entropy"
     if rule.kind == "contextual":
-        return ""
+        return "" if rule.min_entropy else _refuses_login(value, before, after)
     if _CHECKSUMMED.match(value):
         return "checksum"
     line = before[-_NEAR:].rpartition(b"\n")[2]
@@ -116,6 +125,18 @@ def _refuses_exact(rule: Rule, value: bytes) -> str:
         return "placeholder"
     if rule.min_entropy and lexicon.entropy(body) < rule.min_entropy:
         return "low entropy"
+    return ""
+
+
+def _refuses_login(value: bytes, before: bytes, after: bytes) -> str:
+    """For passwords whose account and host stand beside them: what documentation writes there."""
+    word = value.lower()
+    if word in _STAND_IN_WORDS and _STAND_IN.search(before[-24:]):
+        return "placeholder"
+    if _NOWHERE.match(after) and (word in _STAND_IN_WORDS or lexicon.is_weak(value)):
+        return "placeholder"
+    if word in _TYPE and not lexicon.is_weak(value):
+        return "a word of the language"
     return ""
 
 
@@ -171,8 +192,10 @@ def _refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool) ->
         return "code"
     if not quoted and (after[:1] in (b"(", b"[") or (after[:1] == b"." and after[1:2].isalpha())):
         return "code"
-    if quoted and re.search(rb"^\s*[+%.]\s*\w|%[sd]\b|\{\w*\}|\$\{|\\\(", after[1:8] + value):
+    if quoted and (_FORMATTED.search(value) or _CONTINUED.match(after)):
         return "code"
+    if _PAIR.search(line):
+        return "user and password"
     if value.isdigit() and len(value) < 4:
         return "number"
     if lexicon.is_weak(value):
