@@ -17,7 +17,6 @@ KINDS = {
     "npm": "token: <github-token:npm_>",
     "sendgrid": "token: SG.<base64url:22>.<base64url:43>",
     "stripe": "token: sk_live_<alnum:24>",
-    "aws": "token: <aws-key-id:210987654321>",
 }
 
 
