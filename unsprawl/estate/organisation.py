@@ -80,9 +80,9 @@ def _organisation(directory: Path, s3_url: str, registry_url: str, registry: str
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
     content: dict[str, Any] = {
-        "store": str(store),
+        "store": store.name,
         "sources": {
-            "laptop": {"type": "files", "paths": [str(directory / "laptop")]},
+            "laptop": {"type": "files", "paths": ["laptop"]},
             "buckets": {
                 "type": "s3",
                 "endpoint_url": s3_url,
