@@ -1,4 +1,4 @@
-"""The demonstration: an organisation is started, crawled, looked at, crawled again and compared with the truth."""
+"""The demonstration: an organisation is started, crawled, shown, crawled again, compared with the truth."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ class _Show:
         acme = self.acme
         cases = sum(one.cases for one in PLANTED)
         _say(
-            f"Acme is open, on this machine only: a laptop, three buckets and a container registry ({acme.registry}).\n"
+            "Acme is open, on this machine only: "
+            f"a laptop, three buckets and a container registry ({acme.registry}).\n"
             f"{len(PLANTED)} secrets were planted, which make {cases} cases: one password opens "
             f"{len(MAILBOXES)} mailboxes."
         )
         self._unsprawl("the first night", "crawl", acme.config.name)
-        self._unsprawl("what was found", "findings", "list", "--store", acme.store.name, "--format", "table")
-        self._unsprawl(
-            "what was read, and what was not", "coverage", "--store", acme.store.name, "--format", "table"
-        )
+        table = ("--store", acme.store.name, "--format", "table")
+        self._unsprawl("what was found", "findings", "list", *table)
+        self._unsprawl("what was read, and what was not", "coverage", *table)
         rows, ledger, keys = self._rows("findings", "list"), self._rows("coverage"), self._keys()
         for planted in _shown():
             finding = finding_of(planted, rows, keys)
             if finding:
-                shown = ("findings", "show", finding, "--store", acme.store.name)
+                shown = ("findings", "show", finding[:12], "--store", acme.store.name)
                 self._unsprawl(f"one of them: {planted.name}", *shown)
         self._unsprawl("the second night: nothing changed, so nothing is read", "crawl", acme.config.name)
         wrong = misses(rows, ledger, keys) + self._second_night(rows)

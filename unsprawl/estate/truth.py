@@ -28,10 +28,8 @@ def misses(rows: Sequence[Mapping[str, Any]], ledger: Sequence[Mapping[str, Any]
                 lines.append(f"{planted.name}: not seen in {sighting.source} at {sighting.path}")
             elif sighting.attr and not any(sighting.attr in row["attrs"] for row in here):
                 lines.append(f"{planted.name}: seen in {sighting.path}, but without {sighting.attr}")
-    for gap in GAPS:
-        if not _told(ledger, gap.source, gap.uri, gap.excluded):
-            lines.append(f"the ledger does not say that {gap.uri} was not read")
-    return lines
+    untold = [gap.uri for gap in GAPS if not _told(ledger, gap.source, gap.uri, gap.excluded)]
+    return lines + [f"the ledger does not say that {uri} was not read" for uri in untold]
 
 
 def finding_of(planted: Planted, rows: Iterable[Mapping[str, Any]], keys: Keys) -> str:
