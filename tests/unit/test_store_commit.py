@@ -183,7 +183,9 @@ def test_when_the_worst_sighting_is_gone_the_face_is_that_of_the_worst_left(stor
 
 def test_knowing_that_a_value_is_dead_beats_not_knowing(store: Store) -> None:
     dead = occurrence(1, "b", validity=Validity.INACTIVE, evidence="expired on 2020-01-01")
-    crawl(store, batch("u", {"a": [occurrence(1, "a")], "b": [dead]}), batch("w", {"c": [occurrence(1, "c")]}))
+    crawl(
+        store, batch("u", {"a": [occurrence(1, "a")], "b": [dead]}), batch("w", {"c": [occurrence(1, "c")]})
+    )
     (case,) = store.findings()
     assert (case["validity"], case["evidence"]) == ("inactive", "expired on 2020-01-01")
     assert {row["validity"] for row in store.rows()} == {"inactive"}
