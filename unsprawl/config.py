@@ -223,7 +223,7 @@ def _leaves(
 ) -> Any:
     def change(text: str, extra: dict[str, Any], path: tuple[str | int, ...]) -> str:
         if extra.get("reference"):
-            if re.match(REFERENCE_PATTERN, text) is None:
+            if re.fullmatch(REFERENCE_PATTERN, text) is None:
                 what = "expected a reference to the credential, not the credential itself"
                 origin.fail(path, what, f"write one of: {FORMS}")
             return f"file:{_absolute(text[5:], folder)}" if text.startswith("file:") else text

@@ -55,7 +55,7 @@ def resolve(reference: str, place: str = "") -> Secret:
     not there, a package that is missing), ``AuthError`` when a vault refuses or does not answer.
     """
     try:
-        if re.match(REFERENCE_PATTERN, reference) is None:
+        if re.fullmatch(REFERENCE_PATTERN, reference) is None:
             raise ConfigError("this is no reference to a credential", hint=f"write one of: {FORMS}")
         if reference.startswith("${"):
             return Secret(_variable(reference[2:-1]))

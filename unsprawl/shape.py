@@ -91,7 +91,7 @@ def _leaves(
 ) -> Any:
     kinds, extra = _flat(kinds, extra)
     if isinstance(raw, str):
-        return change(raw, extra, at)
+        return change(raw, extra, at) if kinds else raw  # no kind: an unknown key, which `fit` refuses
     if isinstance(raw, list):
         items = tuple(item for kind in kinds if (item := getattr(kind, "item_type", None)) is not None)
         return [_leaves(value, items, {}, change, (*at, index)) for index, value in enumerate(raw)]

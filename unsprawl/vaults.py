@@ -16,7 +16,7 @@ from urllib.parse import quote
 from unsprawl.errors import AuthError, ConfigError
 from unsprawl.secret import Secret
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "forget"]
 
 _KEPT_S: Final = 300.0
 _TIMEOUT_S: Final = 10.0
@@ -38,6 +38,11 @@ def fetch(scheme: str, reference: str) -> Secret:
     secret = Secret(keepers[scheme](reference))
     _kept[scheme, reference] = (now, secret)
     return secret
+
+
+def forget() -> None:
+    """Fetch everything anew: after a rotation, and between tests."""
+    _kept.clear()
 
 
 def _from_keyring(reference: str) -> str:
