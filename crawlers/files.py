@@ -23,7 +23,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from unsprawl.config import SourceConfig
+from unsprawl.config import FilePath, SourceConfig
 from unsprawl.crawlers.exclusion import excluder
 from unsprawl.crawlers.walk import Entry, Folder, Rules, as_uri, entry_of, kind_of, unreadable, walk
 from unsprawl.errors import ConfigError, UnreadableError
@@ -63,7 +63,7 @@ class FilesSource:
     class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """``max_file_bytes`` leaves larger files out, ``hidden: false`` names that begin with a dot."""
 
-        paths: Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(min_length=1)]
+        paths: Annotated[tuple[FilePath, ...], msgspec.Meta(min_length=1)]
         follow_symlinks: bool = False
         hidden: bool = True
         max_file_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None

@@ -91,12 +91,14 @@ def test_values_are_sealed_where_checks_need_them(
 
 
 def test_paths_start_from_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, 'key: "file:keys/master"\nsources: {a: {type: files, paths: [a]}}\n')
+    write(tmp_path, 'key: "file:keys/master"\nsources: {a: {type: files, paths: [a, ~/b, /c, "-"]}}\n')
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     config = load("../nightly.yaml")
     assert config.store.resolve() == tmp_path / "unsprawl.db"
     assert config.key == f"file:{tmp_path}/keys/master"
+    paths = config.sources["a"].config.paths  # type: ignore[attr-defined]
+    assert paths == (f"{tmp_path}/a", f"{Path.home()}/b", "/c", "-")
 
 
 def test_text_takes_the_environment_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
