@@ -45,7 +45,7 @@ def sentences() -> list[str]:
 
 def message(draw: random.Random, prose: list[str], number: int, extra: str = "") -> str:
     """A chat message of about 1.2 kB as exports of messengers hold it: text, blocks, ids, reactions."""
-    text = " ".join(draw.choices(prose, k=draw.choice((1, 2, 2, 3, 4))))
+    text = " ".join(draw.choices(prose, k=draw.choice((2, 2, 3, 4, 4))))
     if number % 9 == 0:
         text += f" see <https://git.acme.test/shop/commit/{draw.getrandbits(160):040x}|the commit>"
     if number % 23 == 0:
