@@ -26,7 +26,7 @@ def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str
 
 def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
     # The tree itself comes first on the path, so that a copy is judged and not what is installed.
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
 
@@ -93,7 +93,7 @@ def test_the_layers_bite(module: str, forbidden: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_bare_imports_are_refused(folder: str) -> None:
     ruff = [
-        Path(sys.executable).with_name("ruff"),
+        str(Path(sys.executable).with_name("ruff")),
         "check",
         "--select",
         "TID251",
