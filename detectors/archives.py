@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from unsprawl.detectors.streams import Account, Reader, decompressed, member
+from unsprawl.detectors.streams import Account, Reader, damaged_at_once, decompressed, member
 
 __all__ = ["Cut", "Leaf", "leaves", "may_be_packed"]
 
@@ -26,6 +26,7 @@ _STARTS: Final = (b"\x1f\x8b", b"BZ", b"\xfd7", b"\x28\xb5", b"PK", b"7z", b"Ra"
 _UNREAD: Final = ((b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"))
 _SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".tgz", ".tbz2", ".txz", ".gzip", ".zstd")
 _BLOCK: Final = 512
+_PROBE: Final = 4 << 10
 _LONGEST_NAME: Final = 64 << 10
 _ZIP_ENTRY: Final = b"PK\x03\x04"
 _ZIP_DESCRIPTOR: Final = b"PK\x07\x08"
@@ -74,13 +75,14 @@ def leaves(reader: Reader, name: str, account: Account, path: str = "", depth: i
     elif kind == "zip":
         yield from _zip(reader, account, path, depth)
     else:
-        inner = decompressed(reader, kind, account)
-        first = inner.peek(_BLOCK)
-        if inner.fault and not first and inner.fault.startswith("damaged"):
+        reason = damaged_at_once(reader.peek(_PROBE), kind)
+        if reason:
             # It only looked compressed, or nothing of it can be had: scan what is there.
             yield Leaf(path, reader)
-            yield Cut(path, inner.fault)
+            yield Cut(path, reason)
             return
+        inner = decompressed(reader, kind, account)
+        first = inner.peek(_BLOCK)
         stem = _stem(name)
         yield from leaves(inner, stem, account, path if _kind(first) else _joined(path, stem), depth + 1)
         if inner.fault:
@@ -91,7 +93,7 @@ def _kind(head: bytes) -> str:
     for magic, kind in _COMPRESSED:
         if head.startswith(magic) and (kind != "bzip2" or head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")):
             return kind
-    if head.startswith(b"PK") and head[2:4] in (b"\x03\x04", b"\x05\x06", b"\x07\x08"):
+    if head.startswith((_ZIP_ENTRY, _ZIP_DESCRIPTOR + _ZIP_ENTRY, b"PK\x05\x06")):
         return "zip"
     for magic, kind in _UNREAD:
         if head.startswith(magic):
@@ -128,10 +130,12 @@ def _name(raw: bytes) -> str:
 
 
 def _counted(account: Account, path: str) -> Cut | None:
+    """Count an entry; a cut where that is one too many."""
     account.entries += 1
-    if account.entries > account.budget.entries:
-        return Cut(path, f"more than {account.budget.entries} archive entries")
-    return None
+    if account.entries <= account.budget.entries:
+        return None
+    account.spent = f"more than {account.budget.entries} archive entries"
+    return Cut(path, account.spent)
 
 
 # --- tar -----------------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ def _tar(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Le
     long_name = b""
     extended: dict[bytes, bytes] = {}
     for_all: dict[bytes, bytes] = {}
-    while True:
+    while not account.spent:
         header = reader.read(_BLOCK)
         if not header.strip(b"\0"):
             return  # the trailer, or the end: some writers leave padding and trailer out
@@ -260,7 +264,7 @@ def _skip_sparse_map(reader: Reader, header: bytes) -> bool:
 def _zip(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Leaf | Cut]:
     if reader.peek(4) == _ZIP_DESCRIPTOR:
         reader.skip(4)  # the mark of an archive that was meant to be split
-    while True:
+    while not account.spent:
         mark = reader.peek(4)
         if mark != _ZIP_ENTRY:
             if mark[:2] == b"PK" and mark[2:] in (b"\x01\x02", b"\x05\x06", b"\x06\x06", b"\x06\x08"):

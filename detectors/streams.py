@@ -8,14 +8,17 @@ A :class:`Reader` never raises for what is broken inside: it ends early and keep
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, BinaryIO, Final, Protocol
 
-__all__ = ["Account", "Budget", "Reader", "decompressed", "member"]
+from unsprawl.detectors.zstdframes import Frames
 
-#: Bytes pulled from below at once, and made above at once.
+__all__ = ["Account", "Budget", "Reader", "damaged_at_once", "decompressed", "member"]
+
+#: Bytes pulled from below at once, given to a decompressor at once (what damage can take with it), made at once.
 _IN: Final = 256 << 10
+_PIECE: Final = 64 << 10
 _OUT: Final = 1 << 20
 #: Windows above this are refused: 128 MiB is what zstd --long and xz -9 need at most.
 _WINDOW: Final = 128 << 20
@@ -43,7 +46,9 @@ class Account:
     budget: Budget
     unpacked: int = 0
     entries: int = 0
-    deadline: float = field(default=0.0)
+    deadline: float = 0.0
+    spent: str = ""
+    """Why nothing more of the document is unpacked."""
 
     def __post_init__(self) -> None:
         self.deadline = monotonic() + self.budget.seconds
@@ -104,22 +109,23 @@ class Reader:
             self._chunk, self._offset = (data + rest if rest else data), 0
         return self._chunk[self._offset : self._offset + size]
 
-    def some(self) -> bytes:
-        """Whatever is at hand, at least one byte; ``b""`` at the end."""
+    def some(self, most: int = 1 << 62) -> bytes:
+        """Whatever is at hand, from one to ``most`` bytes; ``b""`` at the end."""
         offset, chunk = self._offset, self._chunk
-        if offset < len(chunk):
-            self._chunk, self._offset = b"", 0
-            data = chunk[offset:] if offset else chunk
-        else:
-            data = self._fill()
+        if offset >= len(chunk):
+            offset, chunk = 0, self._fill()
+        data = chunk if not offset and len(chunk) <= most else chunk[offset : offset + most]
+        self._chunk, self._offset = chunk, offset + len(data)
         self.position += len(data)
         return data
 
     def give_back(self, data: bytes) -> None:
         """Undo the reading of ``data``, the bytes read last."""
-        if data:
+        if len(data) <= self._offset:
+            self._offset -= len(data)
+        else:
             self._chunk, self._offset = data + self._chunk[self._offset :], 0
-            self.position -= len(data)
+        self.position -= len(data)
 
     def skip(self, size: int) -> int:
         """Pass over ``size`` bytes; the number that were there."""
@@ -164,6 +170,12 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
+def damaged_at_once(head: bytes, kind: str) -> str:
+    """Why nothing at all can be unpacked from what begins with ``head``, if that is so."""
+    probe = decompressed(Reader.of(head), kind, Account(Budget()))
+    return probe.fault if not probe.peek(1) and probe.fault.startswith("damaged") else ""
+
+
 def decompressed(parent: Reader, kind: str, account: Account) -> Reader:
     """What ``parent`` unpacks to. ``kind``: gzip, bzip2, xz, zstd; ``deflate`` ends with its stream."""
     reader = Reader(bytes)
@@ -186,7 +198,7 @@ def _fill(reader: Reader, parent: Reader, kind: str, account: Account) -> Callab
                     parent.give_back(state.unused_data)
                     state = new() if kind != "deflate" and _continues(parent, kind) else None
                     continue
-                data = parent.some() if state.needs_input else b""
+                data = parent.some(_PIECE) if state.needs_input else b""
                 if state.needs_input and not data:
                     reader.fault = parent.fault or f"truncated {kind} data"
                     return b""
@@ -231,16 +243,20 @@ def _codec(kind: str) -> tuple[Callable[[], _Decompressor], tuple[type[Exception
 def _zstd_fill(reader: Reader, parent: Reader, account: Account) -> Callable[[], bytes]:
     import zstandard
 
+    frames = Frames()
+
     class Source:
         """The file that zstandard reads from."""
 
         def read(self, size: int = -1) -> bytes:
-            return parent.read(size if size > 0 else _IN)
+            data = parent.read(size if size > 0 else _PIECE)
+            frames.feed(data)
+            return data
 
     start = parent.position
     made = 0
     stream: Any = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
-        Source(), read_size=_IN, read_across_frames=True
+        Source(), read_size=_PIECE, read_across_frames=True
     )
 
     def fill() -> bytes:
@@ -253,7 +269,7 @@ def _zstd_fill(reader: Reader, parent: Reader, account: Account) -> Callable[[],
             reader.fault = f"damaged zstd data: {_words(error)}"
             return b""
         if not out:
-            reader.fault = parent.fault
+            reader.fault = parent.fault or ("" if frames.whole else "truncated zstd data")
             return b""
         made += len(out)
         reader.fault = _over(account, len(out), made, parent.position - start)
@@ -269,10 +285,10 @@ def _over(account: Account, size: int, made: int, taken: int) -> str:
     if made > budget.ratio_floor and made > budget.ratio * max(taken, 1):
         return f"unpacks to more than {budget.ratio} times its size"
     if account.unpacked > budget.unpacked:
-        return f"unpacks to more than {budget.unpacked >> 20} MiB"
-    if monotonic() > account.deadline:
-        return f"takes more than {budget.seconds:.0f} s"
-    return ""
+        account.spent = f"unpacks to more than {budget.unpacked >> 20} MiB"
+    elif monotonic() > account.deadline:
+        account.spent = f"takes more than {budget.seconds:.0f} s"
+    return account.spent
 
 
 def _words(error: Exception) -> str:
