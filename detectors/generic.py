@@ -33,7 +33,7 @@ _REFERENCE: Final = re.compile(
 _CODE: Final = re.compile(
     rb"""(?x)
         \w \( | \) $ | \w \[ ["'\w] | -> | :: | => | && | \|\| | \+= | [!=]= | \w\.\w+\.\w+\( | ^ [&*!]? \w+ (?: \.\w+ )* \( | ^ (?: new | await | return | function | lambda | async ) \b
-      | ^ [A-Za-z_]\w* (?: \. [A-Za-z_]\w* )+ $ | ^ \\?[$@%&] \w+ $ | ^ [\[({|\\] | ^ //
+      | ^ [A-Za-z_]\w* (?: \. [A-Za-z_]\w* )+ $ | ^ \\?[$@%&] \w+ $ | ^ [\[({|:\\] | ^ // | ^ [+] \s* \w+ [.(] | [\[({] $ | ^ (?: pass | file | env | fd ) :
     """
 )
 _TYPE: Final = frozenset(
@@ -46,11 +46,17 @@ _TYPE: Final = frozenset(
     return print echo cat const let var def class function public private static final protected""".split()
 )
 _PATH: Final = re.compile(
-    rb"""(?ix) ^ (?: \.{0,2}/ | ~/ | [a-z]:\\ | \\\\ | (?:https?|file|s3|gs|ftp|ws|wss):// [^@]* $ | urn: )
+    rb"""(?ix) ^ (?: \.{0,2}/ | ~/ | [a-z]:\\ | \\\\ | [a-z0-9+]{2,12}:// [^@]* $ | urn: )
       | ^ [\w.-]+ (?: / [\w.-]+ )+ / ? $ (?-i:)
       | \. (?: py | js | ts | go | rb | java | php | html? | xml | json | ya?ml | toml | ini | conf | cfg | txt | md | pem | key | crt | cer | pub | p12 | pfx
              | jks | log | sh | css | svg | png | jpe?g | gif | sql | csv | so | dll | exe | zip | gz | tmpl | tpl | vue | tsx | jsx ) $
     """
+)
+_HOST: Final = re.compile(rb"(?i)^(?:[a-z0-9*-]+\.)+(?:com|net|org|io|dev|local|internal|test|svc|\*)\*?(?::\d+)?$")
+#: Names of settings and functions: ``validate_password``, ``DB_TOKEN``, ``api-key-name``.
+_NAMED: Final = re.compile(
+    rb"(?i)^(?:[a-z]+[_.-])+(?:password|passwd|pass|pwd|passphrase|token|secret|key|credentials?)s?(?:[_.-][a-z]+)*$"
+    rb"|^(?:password|passwd|pwd|passphrase|token|secret|key|credentials?)s?(?:[_.-][a-z]+)+$|^[a-z]+(?:Password|Token|Secret|Key|Credentials?)$"
 )
 _UUID: Final = re.compile(rb"(?i)^\{?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\}?$")
 _HASHES: Final = re.compile(
@@ -63,21 +69,35 @@ _KEY: Final = re.compile(rb"""([A-Za-z_][\w.-]*)[\\"'`\])>]*[ \t]*(?::=|=>|={1,3
 #: Keys that hold a word like "password" and something else than a password.
 _OTHER_KEY: Final = re.compile(
     rb"""(?ix)
-      (?: public | publishable | csrf | xsrf | nonce | salt | next | page | continuation | sync | cancell?ation | sort | primary | foreign
+      (?: ^ | [_.-] ) (?: csrf | xsrf | nonce | salt | next | page | continuation | sync | cancell?ation | sort | primary | foreign
         | partition | cache | idempotency | row | object | translation | i18n | event | reset | forgot | confirm | show | hide | toggle | invalid | no
-        | wrong | missing | bad | verify | change | require | min | max | is | has | use | with | without | allow | enable | disable | get | set | validate | generate
-        | check | ask | prompt | hash(?:ed)? | encrypted | old ) [_.-]? (?: \w* [_.-] )? (?: pass | pwd | token | secret | key | auth | cred )
+        | wrong | missing | bad | verify | change | require[ds]? | min | max | is | has | use | with | without | allow | enable | disable | get | set | validate
+        | generate | check | ask | prompt | hash(?:ed)? | encrypted | old | repeat | label | join | sqs | dedup )
+        (?: [_.-] | (?-i: (?<=[a-z]) (?=[A-Z]) ) ) (?: \w* [_.-] )? (?: pass | pwd | token | secret | key | auth | cred )
+    | (?: public | publishable | site ) [_.-]? key | fingerprint | thumbprint | checksum | invalid | placeholder | label | ^ (?-i: PWD | OLDPWD ) $
     | (?: pass(?:word|wd|phrase)? | pwd | token | secret | key | auth | credentials? ) s? [_.-]?
-      (?: id s? | name | names | file | path | dir | url | uri | endpoint | type | kind | field | label | text | hint | help | title | message | msg | error | length | len
+      (?: id s? | name | names | file | path | dir | url | uri | endpoint | type | kind | field | text | hint | help | title | message | msg | error | length | len
         | size | count | limit | min | max | policy | strength | regexp? | pattern | format | rules? | valid\w* | expir\w* | ttl | lifetime | age
         | timeout | prompt | input | box | form | page | view | class | icon | style | column | header | prefix | suffix | env | var | ref | arn | store
         | manager | provider | service | source | usages? | algorithm | alg | encoder | encoding | hash(?:er|es|ed)? | version | required
         | enabled | disabled | protected | reset | confirm\w* | change\w* | index | schema | state | status | mode | map | list | set | code | auth )
-        (?: [_.-] | $ | [A-Z] )
+        (?: [_.-] | $ | (?-i: [A-Z] ) )
     | (?: tokenizer | tokenize | secretary | passenger | passage | keyboard | keyword | monkey | hotkey | keypress | author | authority )
     """
 )
-_STRONG_KEY: Final = re.compile(rb"(?i)pass|pwd|secret|api[_.-]?key|access[_.-]?key|private|token|cred|auth")
+#: ``$password: String!`` declares; ``'Request password' => '…'`` translates.
+_VARIABLE: Final = re.compile(rb"\$\w+[ \t]*:[ \t]*$")
+_TITLE: Final = re.compile(rb"""["'][\w%:]+[ ][^"'=]*["'][ \t]*(?:=>|:|=)[ \t]*["']$""")
+#: A value that names a file's content: ``"lib/a.rb": "d41d…"``.
+_LISTED: Final = re.compile(rb"""[\w/-]+\.\w{1,5}["']?[ \t]*[:=][ \t]*["']?$""")
+#: The report of a test run: ``--- PASS: TestLogin (0.00s)``.
+_VERDICT: Final = re.compile(rb"^\W*X?PASS:[ \t]+$")
+#: A change log's entry about a file.
+_FILE_ENTRY: Final = re.compile(rb"(?i)[\w/-]+\.(?:c|h|cc|cpp|py|js|ts|go|rb|rs|java|php|sh|pl|po|in|am|xml|html|md|txt)[)]?[ \t]*:[ \t]+$")
+#: What a sentence about passwords goes on with, unless it tells one.
+_TOLD: Final = re.compile(rb"(?i)(?:[ ](?:is|was|been|ist|est|es|now|still|to|be|currently)[ ]?:?|[-\x93\x94>])[ ]*$")
+_PLAIN_WORDS: Final = re.compile(rb"^-?[A-Za-z]+(?:[-_'][A-Za-z]+)*[.&;]*$")
+_SNAKE: Final = re.compile(rb"^[a-z]+(?:_(?:[a-z]+|\d))+$")
 #: A string that is filled in by the program, and one that goes on behind its quote.
 _FORMATTED: Final = re.compile(rb"%[sdr]|%\(\w+\)|\{\w*\}|\$\{|\\\(")
 _CONTINUED: Final = re.compile(rb"[\"'`]\s*(?:[+%]|\.{1,2}\s*[\w$\"'])(?!\s*\n)")
@@ -97,7 +117,7 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
     """The reason why ``value`` is no secret, or "". ``before`` and ``after`` are the bytes around it."""
     if rule.kind == "exact":
         return _refuses_exact(rule, value)
-    if lexicon.is_placeholder(value):
+    if lexicon.is_placeholder(value) or _MASK.search(value):
         return "placeholder"
     if _REFERENCE.match(value):
         return "reference"
@@ -137,24 +157,33 @@ def _refuses_login(value: bytes, before: bytes, after: bytes) -> str:
         return "placeholder"
     if word in _TYPE and not lexicon.is_weak(value):
         return "a word of the language"
-    return ""
+    return "identifier" if _NAMED.match(value) else ""
 
 
 def _refuses_shape(value: bytes) -> str:
     if len(value) < 4:
         return "too short"
-    if not any(48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122 or byte >= 128 for byte in value):
+    if not any(48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122 for byte in value):
         return "punctuation"
     if value.lower().strip(b"()[]{}<>.,;:!?*") in _TYPE:
         return "a word of the language"
-    if _PATH.search(value):
+    if _PATH.search(value) or _HOST.match(value):
         return "path or address"
+    if _NAMED.match(value):
+        return "identifier"
     return ""
 
 
 def _refuses_key(value: bytes, line: bytes) -> str:
     found = _KEY.search(line)
     key = found.group(1) if found else b""
+    lead = line[: found.start()] if found else b""
+    if lead.endswith(b"::"):
+        return "name of a type"
+    if _VARIABLE.search(line):
+        return "type of a variable"
+    if _TITLE.search(line):
+        return "words for people"
     if key and _OTHER_KEY.search(key):
         return "key names something else"
     if key and value.lower().replace(b"-", b"_") == key.lower().replace(b"-", b"_"):
@@ -169,7 +198,7 @@ def _refuses_drawn(value: bytes, line: bytes, after: bytes) -> str:
     if _NUMBER.match(value):
         return "number"
     kind = lexicon.alphabet(value)
-    if kind in ("hex", "digits") and _HASHES.search(line[-64:]):
+    if kind in ("hex", "digits") and (_HASHES.search(line[-64:]) or _LISTED.search(line)):
         return "hash"
     if kind == "text" and _CODE.search(value):
         return "code"
@@ -190,12 +219,22 @@ def _refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool) ->
         return "prose"
     if not quoted and _CODE.search(value):
         return "code"
-    if not quoted and (after[:1] in (b"(", b"[") or (after[:1] == b"." and after[1:2].isalpha())):
+    if not quoted and (after[:1] in (b"(", b"[", b">") or (after[:1] == b"." and after[1:2].isalpha())):
         return "code"
+    if not quoted and (line.rstrip().endswith((b"==", b"!=")) or _SNAKE.match(value)):
+        return "code"
+    if quoted and after[:1] == b" " and not any(48 <= byte <= 57 for byte in value):
+        return "prose"
     if quoted and (_FORMATTED.search(value) or _CONTINUED.match(after)):
         return "code"
     if _PAIR.search(line):
         return "user and password"
+    if _FILE_ENTRY.search(line):
+        return "change log"
+    if _VERDICT.match(line):
+        return "test result"
+    if not quoted and _PLAIN_WORDS.match(value) and _TOLD.search(line):
+        return "prose"
     if value.isdigit() and len(value) < 4:
         return "number"
     if lexicon.is_weak(value):

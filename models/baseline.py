@@ -81,7 +81,7 @@ class BaselineClassifier:
             return Verdict(_EXACT, label, environment)
         if kind == "contextual":
             bonus = 0.1 if lexicon.looks_random(value) else -0.05
-            return Verdict(_CONTEXTUAL + bonus - _doubt(label), label, environment)
+            return Verdict(round(_CONTEXTUAL + bonus - _doubt(label), 3), label, environment)
         return self._judge_generic(value, line, label, environment)
 
     @staticmethod
@@ -93,7 +93,7 @@ class BaselineClassifier:
         if lexicon.looks_random(value):
             score += 0.15
         elif lexicon.words_in(value) > 0.8 and value.isalpha():
-            score -= 0.2
+            score -= 0.1
         elif _mixed(value):
             score += 0.1
         if lexicon.alphabet(value) == "hex" and len(value) in (32, 40, 64, 128) and _HASH_WORD.search(line):
@@ -127,7 +127,7 @@ def _label(path: str, line: bytes, candidate: Candidate) -> Label:
 
 
 def _doubt(label: Label) -> float:
-    return {Label.TEST: 0.1, Label.EXAMPLE: 0.2}.get(label, 0.0)
+    return {Label.TEST: 0.02, Label.EXAMPLE: 0.1}.get(label, 0.0)
 
 
 def _mixed(value: bytes) -> bool:

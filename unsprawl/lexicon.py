@@ -77,7 +77,17 @@ def is_repetitive(value: bytes) -> bool:
         return size > 2 and len(set(value)) == 1
     if len(set(value)) <= max(2, size // 16):
         return True
+    if _is_counting(value):
+        return True
     return any(value[period:] == value[:-period] for period in range(1, min(9, size // 2)))
+
+
+def _is_counting(value: bytes) -> bool:
+    """Bytes in hex that count upwards, as test vectors do: ``000102030405…``."""
+    if len(value) < 16 or value.strip(b"0123456789abcdefABCDEF"):
+        return False
+    numbers = bytes.fromhex(value[:16].decode())
+    return all(right - left == 1 for left, right in zip(numbers, numbers[1:], strict=False))
 
 
 def is_placeholder(value: bytes) -> bool:
