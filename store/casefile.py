@@ -67,19 +67,28 @@ def write(file: CaseFile, format: str, out: TextIO) -> None:
         _page(file, out)
 
 
-def _details(row: Row) -> Iterator[str]:
-    """What a surface knows beyond the place."""
-    yield str(row["source"])
+def _summary(row: Row) -> str:
+    """Whose place it is, and how it came there."""
+    words = [str(row["source"])]
     if row["audience"] != "unknown":
-        yield f"audience {row['audience']}"
+        words.append(f"audience {row['audience']}")
     if row["author"]:
-        yield f"by {row['author']}"
+        words.append(f"by {row['author']}")
     if row["modified_at"]:
-        yield f"changed {_day(row['modified_at'])}"
-    if row["views"]:
-        yield f"read through {', '.join(row['views'])}"
+        words.append(f"changed {_day(row['modified_at'])}")
+    views = [view for view in row["views"] if view != "raw"]
+    if views:
+        words.append(f"read through {', '.join(views)}")
+    if row["gone_at"]:
+        words.append(f"gone {_day(row['gone_at'])}")
+    return "; ".join(words)
+
+
+def _attributes(row: Row) -> Iterator[tuple[str, str]]:
+    """What the surface knows beyond the place."""
     for name, value in row["attrs"].items():
-        yield f"{name}: {value if isinstance(value, str) else escape.json_line(value)}"
+        texts = value if isinstance(value, list | tuple) else [value]
+        yield name, ", ".join(each if isinstance(each, str) else escape.json_line(each) for each in texts)
 
 
 def _day(moment: str | None) -> str:
@@ -104,9 +113,11 @@ def _page(file: CaseFile, out: TextIO) -> None:
     line("Where it stands", "bold")
     for row in file.rows:
         line(place(row), "dim strike" if row["gone_at"] else "", 2)
-        line("; ".join(_details(row)), "dim", 6)
+        line(_summary(row), "dim", 6)
         if row["url"]:
             line(row["url"], "dim", 6)
+        for name, value in _attributes(row):
+            line(f"{name}: {value}", "dim", 6)
         if not row["gone_at"]:
             for context in row["context"].splitlines()[:_CONTEXT_LINES]:
                 line(f"│ {context}", "", 6)
@@ -128,8 +139,8 @@ def _markdown(file: CaseFile, out: TextIO) -> None:
     out.writelines(f"- **{name}:** {text(value)}\n" for name, value in file.facts())
     out.write("\n## Where it stands\n\n")
     for row in file.rows:
-        gone = f" (gone {_day(row['gone_at'])})" if row["gone_at"] else ""
-        out.write(f"- {text(place(row))}{gone}<br>{text('; '.join(_details(row)))}\n")
+        out.write(f"- {text(place(row))}<br>{text(_summary(row))}\n")
+        out.writelines(f"  - {text(name)}: {text(value)}\n" for name, value in _attributes(row))
     out.write("\n## What happened\n\n")
     out.writelines(f"- {_day(moment)}: {what}, {text(where)}\n" for moment, what, where in file.timeline())
     if file.steps():

@@ -149,7 +149,7 @@ def _reference(text: str) -> str:
     """A valid URI reference. A path keeps its meaning: ``?`` and ``#`` in a file name are part of it."""
     if "://" in text:
         return escape.uri(text)
-    path = escape.uri(text.replace("%", "%25")).replace("?", "%3F").replace("#", "%23")
+    path = escape.uri(text.removeprefix("./").replace("%", "%25")).replace("?", "%3F").replace("#", "%23")
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
     return f"./{path}" if ":" in path.split("/", 1)[0] else path

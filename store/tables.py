@@ -184,20 +184,19 @@ def coverage(rows: Sequence[CoverageRow], out: TextIO) -> None:
         )
     if rows:
         screen.print(grid)
-    for row in rows:
-        for reason in row.reasons:
-            head = Text(f"{escape.plain(row.source)}, {escape.plain(row.title)}: ", style="bold")
-            screen.print(head.append(escape.plain(reason), style="default"), overflow="fold")
-        for gap in row.gaps:
-            style = "dim" if gap.excluded else "yellow"
-            screen.print(
-                Text(f"  {'excluded' if gap.excluded else 'not read'}  ", style=style).append(
-                    f"{escape.plain(gap.uri)}: {escape.plain(gap.reason)}", style="default"
-                ),
-                overflow="fold",
-            )
-            if gap.hint:
-                screen.print(Text(f"            {escape.plain(gap.hint)}", style="dim"), overflow="fold")
+    gaps = list(dict.fromkeys(gap for row in rows for gap in row.gaps))
+    for gap in gaps[:_GAPS_IN_LEDGER]:
+        head = Text("excluded  " if gap.excluded else "not read  ", style="dim" if gap.excluded else "yellow")
+        head.append(f"{escape.plain(gap.uri)}: {escape.plain(gap.reason)}", style="default")
+        screen.print(head, overflow="fold")
+        if gap.hint:
+            screen.print(Text(f"          {escape.plain(gap.hint)}", style="dim"), overflow="fold")
+    if len(gaps) > _GAPS_IN_LEDGER:
+        left = len(gaps) - _GAPS_IN_LEDGER
+        screen.print(Text(f"          and {left:,} more; --format json has all", style="dim"))
+
+
+_GAPS_IN_LEDGER: Final = 200
 
 
 def records(columns: Sequence[str], values: Iterable[Sequence[object]], format: str, out: TextIO) -> None:

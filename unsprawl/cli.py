@@ -109,8 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 obj=session,
             )
             sys.stdout.flush()
-        except BrokenPipeError:
-            return _quiet_pipe()
+        except SystemExit as stop:
+            if stop.code == _TERMINATED:
+                raise
+            return _quiet_pipe()  # in this mode click itself exits for a closed pipe alone
         except (KeyboardInterrupt, click.Abort):
             _say("stopped", session.when_stopped)
             return _INTERRUPTED

@@ -18,7 +18,7 @@ from unsprawl.cli_options import (
     quiet_option,
     session,
 )
-from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of
+from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of, tell_gaps
 from unsprawl.cli_scan import refuse_verify
 from unsprawl.errors import ExitCode
 
@@ -111,6 +111,8 @@ def crawl(
         notes = rule_files.load((*loaded.rules, *rules), (*loaded.exclude_rules, *exclude_rule)).by_id
         report = report_of(f"Crawl of {config.name}", result, result.rows, code, notes)
         deliver(report, wanted, output, quiet=True)
+    if code is ExitCode.FAILED:
+        click.echo("error: no source could be read at all", err=True)
     if not quiet:
         summary(loaded, result, counts, code, sys.stderr if wanted and output is None else sys.stdout)
     return int(code)
@@ -118,7 +120,6 @@ def crawl(
 
 def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: TextIO) -> None:
     """What a person wants to know in the morning: what is new, what was read, what to do next."""
-    from unsprawl.store.tables import records
     from unsprawl.store.wording import severities, size
 
     worst = severities(counts.open_severity)
@@ -142,9 +143,10 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
             ", ".join(f"{count} {name}" for name, count in sorted(states.items())) or "nothing to read",
         ),
     ]
-    records(("What", "Count"), lines, "table", out)
+    out.writelines(f"{name:<10} {value}\n" for name, value in lines)
     store = f"--store {config.store}"
     if code in (ExitCode.INCOMPLETE, ExitCode.FAILED):
+        tell_gaps(rows, out)
         out.write(f"Not everything was read. What and why: unsprawl coverage {store}\n")
     if still_open:
         out.write(f"Next: unsprawl findings list {store}\n")

@@ -10,17 +10,18 @@ __all__ = ["demo"]
 
 
 @click.command(cls=Command)
+@click.option("--keep", is_flag=True, help="Keep the store and the files at the end, and say where.")
 @debug_option
-def demo() -> int:
+def demo(keep: bool) -> int:
     """Crawl an invented organisation on this machine.
 
     Starts small servers on the loopback interface that speak the real protocols, plants secrets drawn at this
     moment, crawls them twice, and shows what was found, what was read, and what did not have to be read
-    again. Nothing leaves this machine; everything is removed at the end.
+    again. Nothing leaves this machine; everything is removed at the end, unless --keep is given.
 
     Exit codes: 0 the demonstration went as it should, 4 it did not.
     """
     from unsprawl.estate.demo import run
 
     session().when_stopped = "the demonstration was removed"
-    return int(run())
+    return run(keep=keep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _FORMATS = ("table", "json", "jsonl")
+#: Sources tried side by side.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,13 @@ def _record(line: _Line) -> dict[str, object]:
 
 def _diagnose(config: Config) -> Iterator[_Line]:
     yield from _store(config)
-    for source in config.sources.values():
-        for diagnosis in _source(source):
-            yield _Line(source.name, diagnosis)
+    # All at once: each may wait for a server that never answers.
+    debug = session().debug
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        tried = [(name, pool.submit(_source, source, debug)) for name, source in config.sources.items()]
+        for name, answers in tried:
+            for diagnosis in answers.result():
+                yield _Line(name, diagnosis)
 
 
 def _store(config: Config) -> Iterator[_Line]:
@@ -139,27 +146,36 @@ def _store(config: Config) -> Iterator[_Line]:
     )
 
 
-def _source(configured: ConfiguredSource) -> Iterator[Diagnosis]:
+def _source(configured: ConfiguredSource, debug: bool) -> list[Diagnosis]:
+    """All that :func:`_ask` answers, and what stopped it."""
+    from unsprawl.records import Diagnosis
+
+    answers: list[Diagnosis] = []
+    try:
+        answers.extend(_ask(configured))
+    except UnsprawlError as error:
+        answers.append(Diagnosis(error.message, ok=False, hint=error.hint))
+    except Exception as error:
+        if debug:
+            raise
+        hint = "this is a defect of unsprawl or of a plug-in: run with --debug and report it"
+        answers.append(Diagnosis(f"unexpected {type(error).__name__}", ok=False, hint=hint))
+    return answers
+
+
+def _ask(configured: ConfiguredSource) -> Iterator[Diagnosis]:
     """What the source says of itself, else whether it can name its first piece of work."""
     from unsprawl.plugins import build_source
     from unsprawl.records import Diagnosable, Diagnosis, Skipped
 
-    try:
-        source = build_source(configured.name, configured.type, configured.config)
-        if isinstance(source, Diagnosable):
-            yield from source.diagnose()
-            return
-        first = next(iter(source.units(lambda _key: None)), None)
-        if first is None:
-            yield Diagnosis("reached, and empty", ok=True)
-        elif isinstance(first, Skipped):
-            yield Diagnosis(f"{first.uri}: {first.reason}", ok=first.excluded, hint=first.hint)
-        else:
-            yield Diagnosis("reached", ok=True)
-    except UnsprawlError as error:
-        yield Diagnosis(error.message, ok=False, hint=error.hint)
-    except Exception as error:
-        if session().debug:
-            raise
-        hint = "this is a defect of unsprawl or of a plug-in: run with --debug and report it"
-        yield Diagnosis(f"unexpected {type(error).__name__}", ok=False, hint=hint)
+    source = build_source(configured.name, configured.type, configured.config)
+    if isinstance(source, Diagnosable):
+        yield from source.diagnose()
+        return
+    first = next(iter(source.units(lambda _key: None)), None)
+    if first is None:
+        yield Diagnosis("reached, and empty", ok=True)
+    elif isinstance(first, Skipped):
+        yield Diagnosis(f"{first.uri}: {first.reason}", ok=first.excluded, hint=first.hint)
+    else:
+        yield Diagnosis("reached", ok=True)

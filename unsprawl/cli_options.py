@@ -81,9 +81,12 @@ def inform(text: str) -> None:
 def _debug(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value:
         context.ensure_object(Session).debug = True
-        logging.basicConfig(
-            level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
-        )
+        # Ours alone: what HTTP and cloud libraries log at this level holds tokens.
+        logger = logging.getLogger("unsprawl")
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logger.handlers = [handler]
+        logger.setLevel(logging.DEBUG)
 
 
 def debug_option(command: _Command) -> _Command:

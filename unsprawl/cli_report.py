@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -14,13 +14,25 @@ from unsprawl import __version__
 from unsprawl.cli_options import inform
 from unsprawl.errors import ExitCode
 from unsprawl.store.cases import SEVERITIES, Row, Tally
+from unsprawl.store.escape import plain
 from unsprawl.store.export import Report, RuleNote, check_output, destination, write
+from unsprawl.store.sink import CoverageRow
 from unsprawl.store.wording import counted, severities
 
 if TYPE_CHECKING:
     from unsprawl.jobs import Result
 
-__all__ = ["FAIL_ON", "choose_format", "deliver", "exit_code", "fail_on_option", "report_of", "sink", "total"]
+__all__ = [
+    "FAIL_ON",
+    "choose_format",
+    "deliver",
+    "exit_code",
+    "fail_on_option",
+    "report_of",
+    "sink",
+    "tell_gaps",
+    "total",
+]
 
 FAIL_ON: Final = ("any", "active", *reversed(SEVERITIES), "never")
 _SUFFIXES: Final = {
@@ -105,18 +117,19 @@ def deliver(report: Report, format: str, output: Path | None, *, quiet: bool, ga
     with sink(output) as out:
         write(report, format, out)
     if gaps and (output is not None or format not in _SHOW_COVERAGE):
-        _tell_gaps(report)
+        tell_gaps(report.coverage, sys.stderr)
     if not quiet and (output is not None or format != "table"):
         inform(total(report) + (f" Written to {output}." if output else ""))
 
 
-def _tell_gaps(report: Report) -> None:
-    """What was not read is never silent."""
-    gaps = [gap for _, gap in report.gaps() if not gap.excluded]
+def tell_gaps(coverage: Sequence[CoverageRow], out: TextIO) -> None:
+    """What was not read is never silent: the first gaps, and how many more there are."""
+    gaps = list(dict.fromkeys(gap for row in coverage for gap in row.gaps if not gap.excluded))
     for gap in gaps[:_GAPS_TOLD]:
-        inform(f"not read: {gap.uri}: {gap.reason}" + (f" ({gap.hint})" if gap.hint else ""))
+        hint = f" ({gap.hint})" if gap.hint else ""
+        print(plain(f"not read: {gap.uri}: {gap.reason}{hint}"), file=out)
     if len(gaps) > _GAPS_TOLD:
-        inform(f"not read: {len(gaps) - _GAPS_TOLD} more")
+        out.write(f"not read: {len(gaps) - _GAPS_TOLD:,} more\n")
 
 
 def total(report: Report) -> str:

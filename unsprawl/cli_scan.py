@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -158,16 +159,19 @@ def _read_baseline(path: Path) -> frozenset[tuple[str, str]]:
         raise ConfigError(
             f"--baseline {path}: {reason}", hint="give a json or jsonl report of unsprawl"
         ) from None
-    known: set[tuple[str, str]] = set()
     try:
-        if '"findings"' in text[:1_000_000] and not text.lstrip().startswith('{"finding"'):
-            rows = json.loads(text)["findings"]
-        else:
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-        known.update((row["finding"], row["fingerprint"]) for row in rows)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return frozenset((row["finding"], row["fingerprint"]) for row in _rows_of(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(
             f"--baseline {path}: this is no report of unsprawl",
             hint="make one with: unsprawl scan PATH --format jsonl --output FILE",
         ) from None
-    return frozenset(known)
+
+
+def _rows_of(text: str) -> list[Any]:
+    """The rows of a json report (one object), or of jsonl (an object a line)."""
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+    return list(whole.get("findings", [whole]))

@@ -38,6 +38,7 @@ ROWS = [
     row(5, path="C:evil", uri="C:evil"),
     row(6, path="bad-\udcff"),
     row(7, path="//host/share"),
+    row(9, path="./src/a.py"),
     hostile_row(8),
 ]
 
@@ -67,6 +68,7 @@ def test_every_uri_is_a_valid_reference() -> None:
     assert uris[2] == "s3://bucket/key%20"
     assert uris[5] == "./C:evil"
     assert uris[7] == "/host/share"
+    assert uris[8] == "src/a.py"
 
 
 def test_results_point_at_their_rule_and_place() -> None:
