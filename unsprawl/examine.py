@@ -48,6 +48,9 @@ _GROUP: Final = 256
 #: Values whose spans lie this near (bytes) may stand in each other's context.
 _NEAR: Final = 1024
 _FINDING_DIGITS: Final = 16
+#: Companions that say whose credential it is and where it works. They are shown, and masked nowhere;
+#: all others (key ids, second halves) are treated like the secret itself.
+_SHOWN_COMPANIONS: Final = frozenset({"account", "database", "host", "port", "region", "scheme", "user"})
 
 _LADDER: Final = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 _HARMLESS: Final = frozenset(Label) - {Label.REAL, Label.WEAK}
@@ -236,7 +239,10 @@ class Examiner:
             url=masked(place.url) if place.url else None,
             views=candidate.views,
             attrs=self.redactor.attrs(attrs, known),
-            companions={name: value.preview for name, value in candidate.companions.items()},
+            companions={
+                name: masked(value.text()) if name in _SHOWN_COMPANIONS else value.preview
+                for name, value in candidate.companions.items()
+            },
             author=masked(place.author) if place.author else None,
             modified_at=place.modified_at,
             audience=document.audience,
@@ -259,12 +265,17 @@ class Examiner:
 
 def _neighbours(candidate: Candidate, group: Iterable[Candidate]) -> list[Secret]:
     """The values that may stand in what is stored about ``candidate``: its own, and those around it."""
-    known = [candidate.secret, *candidate.companions.values()]
+    known = _values(candidate)
     for other in group:
         near = abs(other.start - candidate.start) < _NEAR and other.member == candidate.member
         if near and other is not candidate:
-            known += [other.secret, *other.companions.values()]
+            known += _values(other)
     return known
+
+
+def _values(candidate: Candidate) -> list[Secret]:
+    halves = [value for name, value in candidate.companions.items() if name not in _SHOWN_COMPANIONS]
+    return [candidate.secret, *halves]
 
 
 def _place(document: Document, start: int) -> Document:

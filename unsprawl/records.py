@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, BinaryIO, Literal, Protocol, TypeAlias, runtime_checkable
 
 from unsprawl.secret import Secret
+from unsprawl.vocabulary import Audience, Environment, Label, Severity, Status, Validity
 
 __all__ = [
     "Audience",
@@ -65,63 +65,6 @@ Seen: TypeAlias = Callable[[str], "str | None"]
 
 def _nothing() -> Mapping[str, Any]:
     return {}
-
-
-class Severity(StrEnum):
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-
-class Audience(StrEnum):
-    """Who could read the place where the secret stood."""
-
-    PUBLIC = "public"
-    EXTERNAL = "external"
-    ORGANISATION = "organisation"
-    RESTRICTED = "restricted"
-    UNKNOWN = "unknown"
-
-
-class Validity(StrEnum):
-    """Whether the credential still works. A network error is UNKNOWN, never INACTIVE."""
-
-    ACTIVE = "active"
-    INACTIVE = "inactive"
-    UNKNOWN = "unknown"
-
-
-class Status(StrEnum):
-    OPEN = "open"
-    ACKNOWLEDGED = "acknowledged"
-    ROTATED = "rotated"
-    CLOSED = "closed"
-    FALSE_POSITIVE = "false_positive"
-    ACCEPTED = "accepted"
-    REOPENED = "reopened"
-
-
-class Label(StrEnum):
-    """What a candidate is, as a person reading its surroundings would say."""
-
-    REAL = "real"
-    WEAK = "weak"
-    TEST = "test"
-    PLACEHOLDER = "placeholder"
-    EXAMPLE = "example"
-    HASH = "hash"
-    IDENTIFIER = "identifier"
-    REFERENCE = "reference"
-    PUBLIC = "public"
-
-
-class Environment(StrEnum):
-    PRODUCTION = "production"
-    STAGING = "staging"
-    DEVELOPMENT = "development"
-    TEST = "test"
-    UNKNOWN = "unknown"
 
 
 # --- what a source tells -------------------------------------------------------------------------
