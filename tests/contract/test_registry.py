@@ -74,7 +74,7 @@ def documents(one, unit, seen=never):
 
 @pytest.fixture(scope="module", params=KINDS)
 def registry(request, tmp_path_factory):
-    """Address of a registry with ``team/shop``, an index, and more repositories and tags than a page holds."""
+    """Address of a registry with ``team/shop``, an index, and more of all than a page holds."""
     with contextlib.ExitStack() as stack:
         if request.param == "docker-registry":
             url = stack.enter_context(docker_registry(tmp_path_factory.mktemp("registry")))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -71,7 +70,11 @@ def world(
 
 @world("memory")
 def _memory(_folder: Path, _stack: ExitStack) -> World:
-    bundles = {"a": {"one": "first", "two": "second", "three": None}, "b/c": {"ø \n?": "third"}, "empty": {}}
+    bundles: dict[str, dict[str, str | None]] = {
+        "a": {"one": "first", "two": "second", "three": None},
+        "b/c": {"ø \n?": "third"},
+        "empty": {},
+    }
     return World(
         lambda: MemorySource("notes", MemorySource.Config(bundles=bundles)),
         {"memory:a/one": b"first", "memory:a/two": b"second", "memory:b%2Fc/%C3%B8%20%0A%3F": b"third"},
@@ -330,8 +333,9 @@ def test_no_credential_is_ever_said(here: World, caplog: pytest.LogCaptureFixtur
 
 
 def test_names_agree(here: World) -> None:
-    kind = type(here.build())
-    assert sys.modules[kind.__module__].__name__ == f"unsprawl.crawlers.{kind.type}"  # type: ignore[attr-defined]
-    assert issubclass(kind.Config, SourceConfig)  # type: ignore[attr-defined]
+    source = here.build()
+    kind: Any = type(source)
+    assert kind.__module__ == f"unsprawl.crawlers.{source.type}"
+    assert issubclass(kind.Config, SourceConfig)
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
-        msgspec.convert({"no_such_key": 1}, kind.Config)  # type: ignore[attr-defined]
+        msgspec.convert({"no_such_key": 1}, kind.Config)

@@ -267,7 +267,6 @@ class Client:
             direct: dict[str, httpx2.BaseTransport | None] = {
                 f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")
             }
-            own = hosts.origin(self.base)[1]
             self._http = httpx2.Client(
                 headers={"user-agent": _user_agent(), "accept-encoding": "gzip, identity"},
                 timeout=httpx2.Timeout(self._read_timeout, connect=self._connect_timeout),
@@ -276,15 +275,9 @@ class Client:
                 ),
                 follow_redirects=False,
                 trust_env=True,
-                mounts=None if not hosts.is_loopback(own) and not _proxied() else direct,
+                mounts=direct,
             )
         return self._http
-
-
-def _proxied() -> bool:
-    from urllib.request import getproxies
-
-    return bool(getproxies())
 
 
 def _lower(response: httpx2.Response) -> dict[str, str]:
