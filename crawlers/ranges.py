@@ -19,6 +19,8 @@ _BREAKS: Final = 200
 #: brings something, and grow again with success.
 _STEP: Final = 256 << 10
 _SMALL_STEP: Final = 8 << 10
+#: Seconds to wait behind the first break; they double with each that follows.
+PAUSE = 0.2
 _LONGEST_PAUSE: Final = 8.0
 
 
@@ -44,7 +46,6 @@ class ResumingFile(io.RawIOBase):
         *,
         dropped: tuple[type[Exception], ...],
         first: Connection | None = None,
-        pause: float = 0.2,
     ) -> None:
         super().__init__()
         self._connect = connect
@@ -52,7 +53,6 @@ class ResumingFile(io.RawIOBase):
         self._end = end
         self._dropped = dropped
         self._connection = first
-        self._pause = pause
         self._step = _STEP
         self._fruitless = 0
         self._breaks = 0
@@ -102,4 +102,4 @@ class ResumingFile(io.RawIOBase):
                 f"the connection broke {self._breaks} times, at last at byte {self._position} of {self._end}",
                 hint="the next run reads it again",
             )
-        time.sleep(min(self._pause * 2 ** (self._fruitless - 1), _LONGEST_PAUSE))
+        time.sleep(min(PAUSE * 2 ** (self._fruitless - 1), _LONGEST_PAUSE))

@@ -3,8 +3,6 @@
 Loops, devices, pipes and vanishing entries are normal on a real disk; each becomes a ``Skipped``.
 """
 
-# A path object for every entry would double the time of a walk:
-# ruff: noqa: PTH116, PTH123
 
 from __future__ import annotations
 
@@ -81,6 +79,8 @@ class Rules:
 
 def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
     """Everything below the folder ``path`` (absolute), folder by folder, each in the order of its names."""
+    follow = rules.follow_symlinks
+    selective = rules.excluded_by is not None or not rules.hidden
     pseudo = _pseudo_mounts()
     visited: set[tuple[int, int]] = set()
     links = 0
@@ -88,7 +88,7 @@ def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
     stack = [(_slashed(path), _slashed(shown))]
     while stack:
         folder, folder_shown = stack.pop()
-        if rules.follow_symlinks and not _first_visit(folder, visited):
+        if follow and not _first_visit(folder, visited):
             continue
         try:
             with os.scandir(folder) as listing:
@@ -100,27 +100,22 @@ def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
         below: list[tuple[str, str]] = []
         for child in children:
             name = child.name
-            if not child.is_file(follow_symlinks=rules.follow_symlinks):
-                if child.is_symlink() and not rules.follow_symlinks:
-                    links += 1
-                    continue
-                if child.is_dir(follow_symlinks=rules.follow_symlinks):
-                    reason = _left_out(folder, name, top, rules) or _no_content(
-                        folder, name, children, pseudo
-                    )
-                    if reason:
-                        yield Skipped(as_uri(f"{folder}{name}/"), reason, excluded=True)
-                    elif f"{folder}{name}" not in rules.elsewhere:
-                        below.append((f"{folder}{name}/", f"{folder_shown}{name}/"))
-                    continue
+            if not follow and child.is_symlink():
+                links += 1
+                continue
             try:
-                status = child.stat(follow_symlinks=rules.follow_symlinks)
+                status = None if child.is_dir(follow_symlinks=follow) else child.stat(follow_symlinks=follow)
             except OSError as error:
                 dangling = Skipped(as_uri(folder + name), "a symbolic link to nothing", excluded=True)
                 yield dangling if child.is_symlink() else unreadable(as_uri(folder + name), error)
                 continue
-            reason = _left_out(folder, name, top, rules) or kind_of(status) or _too_large(status, rules)
-            if reason:
+            reason = _left_out(folder + name, name, top, rules) if selective else ""
+            if status is None:
+                if reason := reason or _no_content(folder, name, children, pseudo):
+                    yield Skipped(as_uri(f"{folder}{name}/"), reason, excluded=True)
+                elif f"{folder}{name}" not in rules.elsewhere:
+                    below.append((f"{folder}{name}/", f"{folder_shown}{name}/"))
+            elif reason := reason or kind_of(status) or _too_large(status, rules):
                 yield Skipped(as_uri(folder + name), reason, excluded=True)
             elif f"{folder}{name}" not in rules.elsewhere:
                 entries.append(entry_of(name, status))
@@ -170,10 +165,10 @@ def _slashed(path: str) -> str:
     return path if path.endswith("/") else path + "/"
 
 
-def _left_out(folder: str, name: str, top: int, rules: Rules) -> str:
+def _left_out(path: str, name: str, top: int, rules: Rules) -> str:
     if not rules.hidden and name.startswith("."):
         return "hidden, and hidden: false"
-    if rules.excluded_by and (pattern := rules.excluded_by(folder[top:] + name)):
+    if rules.excluded_by and (pattern := rules.excluded_by(path[top:])):
         return f"excluded by {pattern}"
     return ""
 

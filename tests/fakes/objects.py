@@ -76,7 +76,8 @@ class Cut:
 
 class ObjectServer:
     """``buckets``: bucket → key → blob. ``faults``: (bucket, key) → what happens to the next requests,
-    key "" is the listing. ``always`` is the same for every request. ``requests`` counts them."""
+    key "" is the listing. ``always`` is the same for every request. ``requests`` counts them,
+    ``sent`` are the bytes of bodies. A ``circular`` server lists its first page for ever."""
 
     def __init__(self, access_key: str = "") -> None:
         self.access_key = access_key
@@ -85,6 +86,8 @@ class ObjectServer:
         self.always: dict[tuple[str, str], Refuse | Cut] = {}
         self.requests: defaultdict[str, int] = defaultdict(int)
         self.lock = threading.Lock()
+        self.sent = 0
+        self.circular = False
         self.url = ""
 
     def fault(self, bucket: str, key: str) -> Refuse | Cut | None:
@@ -156,7 +159,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _list(self, bucket: str, query: dict[str, str]) -> None:
         objects = self.store.buckets[bucket]
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-        after = unquote(query.get("continuation-token", "")) or query.get("start-after", "")
+        after = (
+            ""
+            if self.store.circular
+            else unquote(query.get("continuation-token", "")) or query.get("start-after", "")
+        )
         most = int(query.get("max-keys", "1000"))
         keys = sorted(objects)
         contents: list[str] = []
@@ -224,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
         stop = min(end, start + cut.after) if cut else end
         try:
             for position in range(start, stop, _BLOCK):
-                self.wfile.write(blob.span(position, min(position + _BLOCK, stop)))
+                self.store.sent += self.wfile.write(blob.span(position, min(position + _BLOCK, stop)))
         except ConnectionError:
             self.close_connection = True
         if cut:
