@@ -15,7 +15,7 @@ _SHORTEST_PREFIX: Final = 3
 
 
 def strip(pattern: str) -> str:
-    """Drop blanks and ``#`` comments outside of classes. ``\\ ``, ``\\#``, ``[ ]`` and ``[#]`` stay."""
+    r"""Drop blanks and ``#`` comments outside of classes. ``\ ``, ``\#``, ``[ ]`` and ``[#]`` stay."""
     kept: list[str] = []
     position, size = 0, len(pattern)
     in_class = False
@@ -48,7 +48,7 @@ def strip(pattern: str) -> str:
 
 
 def literal_prefix(pattern: str) -> str:
-    """The literal text with which the group ``secret`` of a stripped pattern starts; "" when there is none."""
+    """The literal start of the group ``secret`` of a stripped pattern; "" when there is none."""
     found = _SECRET.search(pattern)
     if found is None:
         return ""

@@ -20,39 +20,57 @@ __all__ = ["refuses"]
 #: How much of the surroundings is looked at, in bytes.
 _NEAR: Final = 160
 
-_MASK: Final = re.compile(rb"EXAMPLE|example|[xX]{6}|\*{3}|\.{3}|0{12}|1234567890(?:1234|abcd)|(?i:your[-_]|redacted|placeholder)")
+_MASK: Final = re.compile(
+    rb"EXAMPLE|example|[xX]{6}|\*{3}|\.{3}|0{12}|1234567890(?:1234|abcd)|(?i:your[-_]|redacted|placeholder)"
+)
 _REFERENCE: Final = re.compile(
     rb"""(?x) ^ (?:
-        \$ [({] | \$ [A-Za-z_][A-Za-z0-9_]* (?: [)}"'] | $ ) | \$[0-9@*\#?] | \{\{ | \{% | <% | %\( | %\{ | %[A-Z_]+% | %[sdvq] | \#\{ | @@ | @\w+@
-      | (?i: secrets? | vars? | env | inputs? | params? | process\.env | os\.(?:environ|getenv) | getenv | self | this | local | data
-           | module | config | settings | context | ctx | request | req | options? | args | kwargs | credentials? | ssm | System ) [.\[(]
-      | (?i: vault | op | aws-sm | ssm | keyring | file | env | ref | secretref | keyvault | gcpsm | doppler | arn ) :
+        \$ [({] | \$ [A-Za-z_][A-Za-z0-9_]* (?: [)}"'] | $ ) | \$[0-9@*\#?] | \{\{ | \{% | <% | %\( | %\{
+          | %[A-Z_]+% | %[sdvq] | \#\{ | @@ | @\w+@
+      | (?i: secrets? | vars? | env | inputs? | params? | process\.env | os\.(?:environ|getenv) | getenv
+      | self | this | local | data
+           | module | config | settings | context | ctx | request | req | options? | args | kwargs
+           | credentials? | ssm | System ) [.\[(]
+      | (?i: vault | op | aws-sm | ssm | keyring | file | env | ref | secretref | keyvault | gcpsm
+      | doppler | arn ) :
       | ENC\[ | !Ref | !vault | !Sub | projects/ | AQICA | \{[A-Za-z_.]+\} $ | \{\d*\} | <[A-Za-z_ -]+>
     )"""
 )
 _CODE: Final = re.compile(
     rb"""(?x)
-        \w \( | \) $ | \w \[ ["'\w] | -> | :: | => | && | \|\| | \+= | [!=]= | \w\.\w+\.\w+\( | ^ [&*!]? \w+ (?: \.\w+ )* \( | ^ (?: new | await | return | function | lambda | async ) \b
-      | ^ [A-Za-z_]\w* (?: \. [A-Za-z_]\w* )+ $ | ^ \\?[$@%&] \w+ $ | ^ [\[({|:\\] | ^ // | ^ [+] \s* \w+ [.(] | [\[({] $ | ^ (?: pass | file | env | fd ) :
+        \w \( | \) $ | \w \[ ["'\w] | -> | :: | => | && | \|\| | \+= | [!=]= | \w\.\w+\.\w+\(
+          | ^ [&*!]? \w+ (?: \.\w+ )* \( | ^ (?: new | await | return | function | lambda | async ) \b
+      | ^ [A-Za-z_]\w* (?: \. [A-Za-z_]\w* )+ $ | ^ \\?[$@%&] \w+ $ | ^ [\[({|:\\] | ^ //
+      | ^ [+] \s* \w+ [.(] | [\[({] $ | ^ (?: pass | file | env | fd ) :
     """
 )
 _TYPE: Final = frozenset(
-    b"""string str text int integer number bool boolean bytes byte char varchar any object none null nil undefined true false void
-    optional required secret password passwd pwd token key apikey username user email value values type types name field input label
-    the a an is are was and or not for with your you this that it in on to of from be will can should must has have if when
-    stdin prompt ask interactive hidden env file disabled enabled yes no on off auto random generated unset missing invalid wrong
-    incorrect expired changed updated reset required. protected encrypted hashed plain plaintext securestring self bearer basic
-    digest anonymous default empty sensitive authentication authorization manager policy access refresh admin/ root/ import export
+    b"""string str text int integer number bool boolean bytes byte char varchar any object
+    none null nil undefined true false void
+    optional required secret password passwd pwd token key apikey username user email value values type
+    types name field input label
+    the a an is are was and or not for with your you this that it in on to of from be will can should must
+    has have if when
+    stdin prompt ask interactive hidden env file disabled enabled yes no on off auto random generated
+    unset missing invalid wrong
+    incorrect expired changed updated reset required. protected encrypted hashed plain plaintext
+    securestring self bearer basic
+    digest anonymous default empty sensitive authentication authorization manager policy access refresh
+    admin/ root/ import export
     return print echo cat const let var def class function public private static final protected""".split()
 )
 _PATH: Final = re.compile(
     rb"""(?ix) ^ (?: \.{0,2}/ | ~/ | [a-z]:\\ | \\\\ | [a-z0-9+]{2,12}:// [^@]* $ | urn: )
       | ^ [\w.-]+ (?: / [\w.-]+ )+ / ? $ (?-i:)
-      | \. (?: py | js | ts | go | rb | java | php | html? | xml | json | ya?ml | toml | ini | conf | cfg | txt | md | pem | key | crt | cer | pub | p12 | pfx
-             | jks | log | sh | css | svg | png | jpe?g | gif | sql | csv | so | dll | exe | zip | gz | tmpl | tpl | vue | tsx | jsx ) $
+      | \. (?: py | js | ts | go | rb | java | php | html? | xml | json | ya?ml | toml | ini | conf | cfg
+      | txt | md | pem | key | crt | cer | pub | p12 | pfx
+             | jks | log | sh | css | svg | png | jpe?g | gif | sql | csv | so | dll | exe | zip | gz
+             | tmpl | tpl | vue | tsx | jsx ) $
     """
 )
-_HOST: Final = re.compile(rb"(?i)^(?:[a-z0-9*-]+\.)+(?:com|net|org|io|dev|local|internal|test|svc|\*)\*?(?::\d+)?$")
+_HOST: Final = re.compile(
+    rb"(?i)^(?:[a-z0-9*-]+\.)+(?:com|net|org|io|dev|local|internal|test|svc|\*)\*?(?::\d+)?$"
+)
 #: Names of settings and functions: ``validate_password``, ``DB_TOKEN``, ``api-key-name``.
 _NAMED: Final = re.compile(
     rb"(?i)^(?:[a-z]+[_.-])+(?:password|passwd|pass|pwd|passphrase|token|secret|key|credentials?)s?(?:[_.-][a-z]+)*$"
@@ -63,26 +81,42 @@ _HASHES: Final = re.compile(
     rb"(?i)sha-?(?:1|224|256|384|512)|md5|hash|digest|checksum|commit|revision|\brev\b|integrity|fingerprint|etag|thumbprint"
     rb"|blob|\btree\b|\bsum\b|crc|uuid|guid|signature"
 )
-_NUMBER: Final = re.compile(rb"^[+-]?[\d.,:/_ -]+(?:%|px|em|ms|s|m|h|d|kb|mb|gb)?$|^0x[0-9a-fA-F]{1,8}$|^v?\d+(?:\.\d+)+")
+_NUMBER: Final = re.compile(
+    rb"^[+-]?[\d.,:/_ -]+(?:%|px|em|ms|s|m|h|d|kb|mb|gb)?$|^0x[0-9a-fA-F]{1,8}$|^v?\d+(?:\.\d+)+"
+)
 #: The name before a value, up to the operator.
-_KEY: Final = re.compile(rb"""([A-Za-z_][\w.-]*)[\\"'`\])>]*[ \t]*(?::=|=>|={1,3}|:|,|\(|[ \t])?[ \t]*(?:[bruf@]{0,2}\\?["'`])?$""")
+_KEY: Final = re.compile(
+    rb"""([A-Za-z_][\w.-]*)[\\"'`\])>]*[ \t]*(?::=|=>|={1,3}|:|,|\(|[ \t])?[ \t]*(?:[bruf@]{0,2}\\?["'`])?$"""
+)
 #: Keys that hold a word like "password" and something else than a password.
 _OTHER_KEY: Final = re.compile(
     rb"""(?ix)
-      (?: ^ | [_.-] ) (?: csrf | xsrf | nonce | salt | next | page | continuation | sync | cancell?ation | sort | primary | foreign
-        | partition | cache | idempotency | row | object | translation | i18n | event | reset | forgot | confirm | show | hide | toggle | invalid | no
-        | wrong | missing | bad | verify | change | require[ds]? | min | max | is | has | use | with | without | allow | enable | disable | get | set | validate
-        | generate | check | ask | prompt | hash(?:ed)? | encrypted | old | repeat | label | join | sqs | dedup )
-        (?: [_.-] | (?-i: (?<=[a-z]) (?=[A-Z]) ) ) (?: \w* [_.-] )? (?: pass | pwd | token | secret | key | auth | cred )
-    | (?: public | publishable | site ) [_.-]? key | fingerprint | thumbprint | checksum | invalid | placeholder | label | ^ (?-i: PWD | OLDPWD ) $
+      (?: ^ | [_.-] ) (?: csrf | xsrf | nonce | salt | next | page | continuation | sync | cancell?ation
+        | sort | primary | foreign
+        | partition | cache | idempotency | row | object | translation | i18n | event | reset | forgot
+        | confirm | show | hide | toggle | invalid | no
+        | wrong | missing | bad | verify | change | require[ds]? | min | max | is | has | use | with
+        | without | allow | enable | disable | get | set | validate
+        | generate | check | ask | prompt | hash(?:ed)? | encrypted | old | repeat | label | join | sqs
+        | dedup )
+        (?: [_.-] | (?-i: (?<=[a-z]) (?=[A-Z]) ) ) (?: \w* [_.-] )? (?: pass | pwd | token | secret | key
+          | auth | cred )
+    | (?: public | publishable | site ) [_.-]? key | fingerprint | thumbprint | checksum | invalid
+    | placeholder | label | ^ (?-i: PWD | OLDPWD ) $
     | (?: pass(?:word|wd|phrase)? | pwd | token | secret | key | auth | credentials? ) s? [_.-]?
-      (?: id s? | name | names | file | path | dir | url | uri | endpoint | type | kind | field | text | hint | help | title | message | msg | error | length | len
-        | size | count | limit | min | max | policy | strength | regexp? | pattern | format | rules? | valid\w* | expir\w* | ttl | lifetime | age
-        | timeout | prompt | input | box | form | page | view | class | icon | style | column | header | prefix | suffix | env | var | ref | arn | store
-        | manager | provider | service | source | usages? | algorithm | alg | encoder | encoding | hash(?:er|es|ed)? | version | required
-        | enabled | disabled | protected | reset | confirm\w* | change\w* | index | schema | state | status | mode | map | list | set | code | auth )
+      (?: id s? | name | names | file | path | dir | url | uri | endpoint | type | kind | field | text
+        | hint | help | title | message | msg | error | length | len
+        | size | count | limit | min | max | policy | strength | regexp? | pattern | format | rules?
+        | valid\w* | expir\w* | ttl | lifetime | age
+        | timeout | prompt | input | box | form | page | view | class | icon | style | column | header
+        | prefix | suffix | env | var | ref | arn | store
+        | manager | provider | service | source | usages? | algorithm | alg | encoder | encoding
+        | hash(?:er|es|ed)? | version | required
+        | enabled | disabled | protected | reset | confirm\w* | change\w* | index | schema | state
+        | status | mode | map | list | set | code | auth )
         (?: [_.-] | $ | (?-i: [A-Z] ) )
-    | (?: tokenizer | tokenize | secretary | passenger | passage | keyboard | keyword | monkey | hotkey | keypress | author | authority )
+    | (?: tokenizer | tokenize | secretary | passenger | passage | keyboard | keyword | monkey | hotkey
+    | keypress | author | authority )
     """
 )
 #: ``$password: String!`` declares; ``'Request password' => '…'`` translates.
@@ -93,9 +127,14 @@ _LISTED: Final = re.compile(rb"""[\w/-]+\.\w{1,5}["']?[ \t]*[:=][ \t]*["']?$""")
 #: The report of a test run: ``--- PASS: TestLogin (0.00s)``.
 _VERDICT: Final = re.compile(rb"^\W*X?PASS:[ \t]+$")
 #: A change log's entry about a file.
-_FILE_ENTRY: Final = re.compile(rb"(?i)[\w/-]+\.(?:c|h|cc|cpp|py|js|ts|go|rb|rs|java|php|sh|pl|po|in|am|xml|html|md|txt)[)]?[ \t]*:[ \t]+$")
+_FILE_ENTRY: Final = re.compile(
+    rb"(?i)[\w/-]+\.(?:c|h|cc|cpp|py|js|ts|go|rb|rs|java|php|sh|pl|po|in|am|xml|html|md|txt)"
+    rb"[)]?[ \t]*:[ \t]+$"
+)
 #: What a sentence about passwords goes on with, unless it tells one.
-_TOLD: Final = re.compile(rb"(?i)(?:[ ](?:is|was|been|ist|est|es|now|still|to|be|currently)[ ]?:?|[-\x93\x94>])[ ]*$")
+_TOLD: Final = re.compile(
+    rb"(?i)(?:[ ](?:is|was|been|ist|est|es|now|still|to|be|currently)[ ]?:?|[-\x93\x94>])[ ]*$"
+)
 _PLAIN_WORDS: Final = re.compile(rb"^-?[A-Za-z]+(?:[-_'][A-Za-z]+)*[.&;]*$")
 _SNAKE: Final = re.compile(rb"^[a-z]+(?:_(?:[a-z]+|\d))+$")
 #: A string that is filled in by the program, and one that goes on behind its quote.
@@ -104,13 +143,22 @@ _CONTINUED: Final = re.compile(rb"[\"'`]\s*(?:[+%]|\.{1,2}\s*[\w$\"'])(?!\s*\n)"
 #: "user/pass: …" is followed by both; the rule for pairs knows where the password begins.
 _PAIR: Final = re.compile(rb"(?i)(?:user(?:name)?|login)s?[ ]?[/&+][ ]?pass(?:word|wd)?[\s:=]*$")
 #: Logins that stand for a login: ``user:password@``, and any weak word on a host of the documentation.
-_STAND_IN: Final = re.compile(rb"(?i)(?:^|[^a-z])(?:user(?:name)?|usr|name|login|u|foo|me|someone|account|id)[:\s]+(?:password\s+)?$")
-_STAND_IN_WORDS: Final = frozenset(b"pass password passwd pwd pw p secret token key bar pa55 passphrase userpass mypassword mypass".split())
-_NOWHERE: Final = re.compile(rb"(?i)@(?:[\w-]+\.)*(?:example(?:\.(?:com|org|net))?|hosts?(?:name)?|server|domain(?:\.\w+)?|your[\w.-]*|my[\w.-]*|address|ip|url|foo|bar)(?:[:/?\"'\s,)]|$)")
+_STAND_IN: Final = re.compile(
+    rb"(?i)(?:^|[^a-z])(?:user(?:name)?|usr|name|login|u|foo|me|someone|account|id)[:\s]+(?:password\s+)?$"
+)
+_STAND_IN_WORDS: Final = frozenset(
+    b"pass password passwd pwd pw p secret token key bar pa55 passphrase userpass mypassword mypass".split()
+)
+_NOWHERE: Final = re.compile(
+    rb"(?i)@(?:[\w-]+\.)*(?:example(?:\.(?:com|org|net))?|hosts?(?:name)?|server|domain(?:\.\w+)?|your[\w.-]*|my[\w.-]*|address|ip|url|foo|bar)(?:[:/?\"'\s,)]|$)"
+)
 #: Formats with a checksum: a valid one is reported by its exact rule, a wrong one is nobody's token.
 _CHECKSUMMED: Final = re.compile(rb"^(?:gh[pousr]|npm)_[A-Za-z0-9]{36}$")
 #: Words that continue a sentence behind a prose match: what was matched is one of its words.
-_SENTENCE: Final = re.compile(rb"^[ \t]+(?:is|are|was|will|can|must|should|for|and|or|to|of|in|on|that|which|when|has|have|with|not|be|from)\b")
+_SENTENCE: Final = re.compile(
+    rb"^[ \t]+(?:is|are|was|will|can|must|should|for|and|or|to|of|in|on|that|which|when|has|have|with|not|be"
+    rb"|from)\b"
+)
 
 
 def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
@@ -132,7 +180,11 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
     if reason:
         return reason
     quoted = line[-1:] in b"\"'`" and line != b""
-    return _refuses_drawn(value, line, after) if rule.min_entropy else _refuses_chosen(value, line, after, quoted=quoted)
+    return (
+        _refuses_drawn(value, line, after)
+        if rule.min_entropy
+        else _refuses_chosen(value, line, after, quoted=quoted)
+    )
 
 
 def _refuses_exact(rule: Rule, value: bytes) -> str:

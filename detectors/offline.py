@@ -35,7 +35,7 @@ class Refuted(Enum):
 
 REFUTED: Final = Refuted.REFUTED
 Companions: TypeAlias = Mapping[str, bytes]
-Result: TypeAlias = "Check | Refuted | None"
+Result: TypeAlias = Check | Refuted | None
 
 _LARGEST: Final = 64 << 10  # bytes of a value that are looked at
 
@@ -66,7 +66,7 @@ def _crc32_base62(value: bytes, _: Companions) -> Result:
 
 def _grafana(value: bytes, _: Companions) -> Result:
     """``glsa_`` (32 characters) ``_`` (CRC-32 of all before it, in hex, least byte first)."""
-    head, _, tail = value.rpartition(b"_")
+    head, _separator, tail = value.rpartition(b"_")
     if len(tail) != 8:
         return None
     if zlib.crc32(head).to_bytes(4, "little").hex().encode() != tail.lower():
@@ -162,7 +162,8 @@ def _json_token(value: bytes, _: Companions) -> Result:
     content = _object(value.partition(b"_")[2])
     if content is None:
         return None
-    names = [_plain(content[key]) for key in ("signInAddress", "email", "o", "n", "region_url", "org") if key in content]
+    keys = ("signInAddress", "email", "o", "n", "region_url", "org")
+    names = [_plain(content[key]) for key in keys if key in content]
     return _unknown(f"holds {', '.join(filter(None, names)) or 'a JSON object'}", exact=True)
 
 
@@ -223,14 +224,15 @@ def _azure_key(value: bytes, companions: Companions) -> Result:
     if raw is None or len(raw) not in (32, 64):
         return REFUTED
     account = companions.get("account", b"").decode("ascii", "replace")
-    return _unknown(f"{len(raw) * 8} bits" + (f", account {_plain(account)}" if account else ""), exact=bool(account))
+    named = f", account {_plain(account)}" if account else ""
+    return _unknown(f"{len(raw) * 8} bits{named}", exact=bool(account))
 
 
-def _sas(value: bytes, companions: Companions) -> Result:
+def _sas(_: bytes, companions: Companions) -> Result:
     """A shared access signature; its expiry stands beside it."""
-    expiry = companions.get("expiry", b"").replace(b"%3A", b":").replace(b"%3a", b":").decode("ascii", "replace")
+    expiry = companions.get("expiry", b"").decode("ascii", "replace").replace("%3A", ":").replace("%3a", ":")
     try:
-        moment = datetime.fromisoformat(expiry.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(expiry)
     except ValueError:
         return None
     if moment.tzinfo is None:
@@ -250,7 +252,9 @@ def _stripe(value: bytes, _: Companions) -> Result:
 
 def _slack(value: bytes, _: Companions) -> Result:
     parts = value.split(b"-")
-    return _unknown(f"workspace number {parts[1].decode()}") if len(parts) > 3 and parts[1].isdigit() else None
+    return (
+        _unknown(f"workspace number {parts[1].decode()}") if len(parts) > 3 and parts[1].isdigit() else None
+    )
 
 
 def _slack_webhook(value: bytes, _: Companions) -> Result:
@@ -270,9 +274,18 @@ def _discord(value: bytes, _: Companions) -> Result:
     return _unknown(f"bot {number.decode()}", exact=True)
 
 
+_HASHES: Final = {
+    b"$2": "bcrypt",
+    b"$1$": "MD5",
+    b"$apr1$": "Apache MD5",
+    b"$5$": "SHA-256",
+    b"$6$": "SHA-512",
+    b"$y$": "yescrypt",
+}
+
+
 def _crypt(value: bytes, _: Companions) -> Result:
-    names = {b"$2": "bcrypt", b"$1$": "MD5", b"$apr1$": "Apache MD5", b"$5$": "SHA-256", b"$6$": "SHA-512", b"$y$": "yescrypt"}
-    for start, name in names.items():
+    for start, name in _HASHES.items():
         if value.startswith(start):
             cost = re.match(rb"\$2[abxy]?\$(\d\d)\$", value)
             return _unknown(f"{name} hash" + (f", cost {int(cost[1])}" if cost else ""), exact=True)
@@ -282,7 +295,7 @@ def _crypt(value: bytes, _: Companions) -> Result:
 def _age(value: bytes, _: Companions) -> Result:
     """Bech32 (BIP 173): a wrong character cannot pass."""
     letters = b"QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"
-    part, _, data = value.upper().rpartition(b"1")
+    part, _separator, data = value.upper().rpartition(b"1")
     try:
         values = [letters.index(byte) for byte in data]
     except ValueError:

@@ -9,7 +9,9 @@ from typing import Final
 
 __all__ = ["describe"]
 
-_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*?)PRIVATE KEY(?: BLOCK)?-----(.*?)(?:-----END|\Z)", re.DOTALL)
+_BLOCK: Final = re.compile(
+    rb"-----BEGIN ([A-Z0-9 ]*?)PRIVATE KEY(?: BLOCK)?-----(.*?)(?:-----END|\Z)", re.DOTALL
+)
 _HEADER: Final = re.compile(rb"^[ \t]*[A-Za-z0-9-]+: .*$", re.MULTILINE)
 _CIPHER: Final = re.compile(rb"DEK-Info: *([A-Z0-9-]+)")
 _CHECKSUM: Final = re.compile(rb"^[ \t]*=([A-Za-z0-9+/]{4})[ \t]*$", re.MULTILINE)
@@ -101,7 +103,9 @@ def _openssh(raw: bytes) -> str:
     cipher = raw[4 : 4 + size]
     if size > 40 or len(raw) < 80 or not cipher:
         return ""
-    return "OpenSSH key" if cipher == b"none" else f"OpenSSH key, encrypted with {cipher.decode('ascii', 'replace')}"
+    if cipher == b"none":
+        return "OpenSSH key"
+    return f"OpenSSH key, encrypted with {cipher.decode('ascii', 'replace')}"
 
 
 def _pgp(text: bytes) -> str:

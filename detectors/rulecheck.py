@@ -45,13 +45,15 @@ class Problem:
 
 
 def check(paths: Sequence[Path] = ()) -> list[Problem]:
-    """The problems of the rules in ``paths`` (none given: of the built-in ones), tried beside all built-in rules."""
+    """The problems of the rules in ``paths``, tried beside all built-in rules (no path: of those)."""
     try:
         everything = load(paths)
     except RuleError as error:
         return [Problem("", "", error.message)]
     files = {str(path) for path in paths}
-    own = [rule for rule in everything.rules if not paths or rule.file in files or _is_below(rule.file, paths)]
+    own = [
+        rule for rule in everything.rules if not paths or rule.file in files or _is_below(rule.file, paths)
+    ]
     try:
         detectors = _detectors(everything)
     except RuleError as error:
@@ -158,4 +160,5 @@ def _finder(rule: Rule) -> Callable[[bytes], Iterable[object]]:
         import regex
 
         compiled = regex.compile(b"(?m)" + rule.pattern.encode())
-    return lambda text: compiled.finditer(text)
+    find: Callable[[bytes], Iterable[object]] = compiled.finditer
+    return find

@@ -29,7 +29,10 @@ _MATCHER: Final = {
     "minProperties": 1,
     "properties": {
         "status": {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}},
-        "json": {"type": "object", "description": "Dotted path to the value, or to a list of values, it must have."},
+        "json": {
+            "type": "object",
+            "description": "Dotted path to the value, or to a list of values, it must have.",
+        },
         "contains": {**_TEXTS, "description": "The body holds one of these."},
     },
 }
@@ -38,11 +41,17 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
     "id": {**_TEXT, "pattern": f"^{_ID.pattern}$", "description": "provider.kind"},
     "name": {**_TEXT, "description": "What it is called in findings."},
     "severity": {"enum": [severity.value for severity in Severity]},
-    "kind": {"enum": list(_KINDS), "description": "How far a match alone can be believed; exact if not given."},
+    "kind": {
+        "enum": list(_KINDS),
+        "description": "How far a match alone can be believed; exact if not given.",
+    },
     "keywords": {**_TEXTS, "minItems": 1, "description": "One of these stands in every match, in any case."},
     "pattern": {**_TEXT, "description": "RE2, free spacing, one group named secret."},
     "superset": {**_TEXT, "description": "What Hyperscan searches in place of the pattern."},
-    "prefix": {**_TEXT, "description": "The public start of the value; derived from the pattern if not given."},
+    "prefix": {
+        **_TEXT,
+        "description": "The public start of the value; derived from the pattern if not given.",
+    },
     "identity": {**_TEXTS, "description": "Companion groups that are part of the identity."},
     "offline": {"enum": sorted(offline.CHECKS), "description": "The check that needs no network."},
     "min_entropy": {"type": "number", "minimum": 0, "maximum": 8, "description": "Bits a character."},
@@ -61,7 +70,10 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
                 "properties": {
                     "method": {"enum": ["GET", "HEAD", "POST"]},
                     "url": {**_TEXT, "pattern": "^https://"},
-                    "hosts": {**_TEXTS, "description": "Allowed hosts (globs) when the url holds a companion."},
+                    "hosts": {
+                        **_TEXTS,
+                        "description": "Allowed hosts (globs) when the url holds a companion.",
+                    },
                     "bearer": {"type": "boolean", "description": "Authorization: Bearer {secret}"},
                     "basic": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
                     "headers": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -78,7 +90,12 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 def schema() -> Mapping[str, Any]:
     """The JSON Schema of a rule file, for editors."""
-    rule = {"type": "object", "additionalProperties": False, "required": list(_REQUIRED), "properties": dict(KEYS)}
+    rule = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(_REQUIRED),
+        "properties": dict(KEYS),
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "unsprawl rule file",
@@ -134,7 +151,9 @@ class _Reader:
         groups = self._groups(pattern, superset)
         for index, group in enumerate(item.get("identity", ())):
             if group not in groups:
-                raise self._error(("identity", index), f"the pattern has no group '{group}'{nearest(group, groups)}")
+                raise self._error(
+                    ("identity", index), f"the pattern has no group '{group}'{nearest(group, groups)}"
+                )
         self._request(item.get("check"), groups)
         return Rule(
             id=item["id"],
@@ -176,15 +195,29 @@ class _Reader:
                 raise self._error(path, f"'{what}' is one of {', '.join(known)}{nearest(str(value), known)}")
             return
         kind = wanted.get("type")
-        python = {"string": str, "array": list, "object": dict, "number": (int, float), "integer": int, "boolean": bool}
+        python: Mapping[str, Any] = {
+            "string": str,
+            "array": list,
+            "object": dict,
+            "number": (int, float),
+            "integer": int,
+            "boolean": bool,
+        }
         if kind and (not isinstance(value, python[kind]) or (isinstance(value, bool) and kind != "boolean")):
-            names = {"string": "text (in quotes)", "array": "a list", "object": "a mapping", "boolean": "true or false"}
+            names = {
+                "string": "text (in quotes)",
+                "array": "a list",
+                "object": "a mapping",
+                "boolean": "true or false",
+            }
             raise self._error(path, f"'{what}' must be {names.get(kind, 'a number')}")
         if kind == "string":
             if len(value.strip()) < wanted.get("minLength", 0):
                 raise self._error(path, f"'{what}' is empty")
             if "pattern" in wanted and not re.search(wanted["pattern"], value):
-                raise self._error(path, f"'{what}' does not look like {wanted.get('description') or wanted['pattern']}")
+                raise self._error(
+                    path, f"'{what}' does not look like {wanted.get('description') or wanted['pattern']}"
+                )
         elif kind in ("number", "integer"):
             if not wanted.get("minimum", value) <= value <= wanted.get("maximum", value):
                 raise self._error(path, f"'{what}' must be {wanted['minimum']} to {wanted['maximum']}")
@@ -251,7 +284,9 @@ class _Reader:
         url = check["request"]["url"]
         for name in re.findall(r"\{(\w+)\}", url):
             if name not in groups:
-                raise self._error(("check", "request", "url"), f"the pattern has no group '{name}'{nearest(name, groups)}")
+                raise self._error(
+                    ("check", "request", "url"), f"the pattern has no group '{name}'{nearest(name, groups)}"
+                )
         if "{" in urlsplit(url).netloc and not check["request"].get("hosts"):
             raise self._error(("check", "request"), "a url with a companion for host needs 'hosts'")
 

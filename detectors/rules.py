@@ -34,8 +34,9 @@ class Rule:
     how far the match alone can be believed: ``exact`` formats are distinctive, ``contextual`` ones
     need the words around them, ``generic`` ones only look like an assignment. ``superset`` is what
     Hyperscan searches in place of ``pattern`` (look-around, or an end that would match at every
-    byte); it begins where the pattern begins, since the confirmation looks back no further. ``identity`` names the companions that make two equal values two cases. ``min_entropy``
-    is in bits a character. ``examples`` and ``negatives`` are templates of ``unsprawl.placeholders``.
+    byte); it begins where the pattern begins, since the confirmation looks back no further.
+    ``identity`` names the companions that make two equal values two cases. ``min_entropy`` is in bits
+    a character. ``examples`` and ``negatives`` are templates of ``unsprawl.placeholders``.
     """
 
     id: str
@@ -78,10 +79,15 @@ class RuleSet:
 
 
 def load(
-    paths: Sequence[Path] = (), exclude: Collection[str] = (), *, builtin: bool = True, cache: Path | None = None
+    paths: Sequence[Path] = (),
+    exclude: Collection[str] = (),
+    *,
+    builtin: bool = True,
+    cache: Path | None = None,
 ) -> RuleSet:
-    """The built-in rules, those of ``paths`` (files or folders), less ``exclude`` (ids or globs such as ``jwt.*``).
+    """The built-in rules and those of ``paths`` (files or folders), less ``exclude``.
 
+    ``exclude`` holds ids or globs such as ``jwt.*``; one that names no rule is an error.
     ``cache`` is a folder (default: the user's cache folder). Raises ``RuleError``.
     """
     files = _files(([BUILTIN] if builtin else []) + [Path(path) for path in paths])
@@ -150,7 +156,8 @@ def _excluding(rules: Sequence[Rule], exclude: Collection[str]) -> tuple[Rule, .
     for glob in exclude:
         if not any(fnmatchcase(rule.id, glob) for rule in rules):
             ids = [rule.id for rule in rules]
-            raise RuleError(f"no rule is named '{glob}'{nearest(glob, ids)}", hint="`unsprawl rules list` shows all.")
+            hint = "`unsprawl rules list` shows all."
+            raise RuleError(f"no rule is named '{glob}'{nearest(glob, ids)}", hint=hint)
     return tuple(rule for rule in rules if not any(fnmatchcase(rule.id, glob) for glob in exclude))
 
 

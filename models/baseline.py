@@ -28,32 +28,51 @@ _EXACT: Final = 0.90
 _CONTEXTUAL: Final = 0.75
 _GENERIC: Final = 0.55
 _NOTHING: Final = 0.05
+#: Distinctive formats are longer; below, letters of a placeholder may stand in one by chance.
+_SHORT: Final = 24
 
 _TEST_PATH: Final = re.compile(
-    r"(?i)(?:^|[/_.!-])(?:tests?|testing|testdata|test-data|fixtures?|specs?|__tests__|e2e|mocks?|fakes?|stubs?|cassettes|sandbox)(?:[/_.-]|$)"
+    r"(?i)(?:^|[/_.!-])(?:tests?|testing|testdata|test-data|fixtures?|specs?|__tests__|e2e|mocks?|fakes?|stubs?"
+    r"|cassettes|sandbox)(?:[/_.-]|$)"
 )
 _DOC_PATH: Final = re.compile(
-    r"(?i)(?:^|/)(?:docs?|documentation|examples?|samples?|tutorials?|man|demo)/|(?:^|/)(?:readme|changelog|news)[^/]*$"
+    r"(?i)(?:^|/)(?:docs?|documentation|examples?|samples?|tutorials?|man|demo)/"
+    r"|(?:^|/)(?:readme|changelog|news)[^/]*$"
     r"|\.(?:example|sample|dist|template|tmpl|tpl|skel)(?:\.\w+)?$"
 )
-_TEST_WORD: Final = re.compile(rb"(?i)\b(?:tests?|testing|unit[ _-]?test|mock(?:ed)?|fake|dummy|stub|fixture|assert\w*|expect)\b|\btest_")
-_EXAMPLE_WORD: Final = re.compile(rb"(?i)\b(?:e\.g\.|for example|example|sample|such as|looks like|placeholder|documentation)\b")
+_TEST_WORD: Final = re.compile(
+    rb"(?i)\b(?:tests?|testing|unit[ _-]?test|mock(?:ed)?|fake|dummy|stub|fixture|assert\w*|expect)\b|\btest_"
+)
+_EXAMPLE_WORD: Final = re.compile(
+    rb"(?i)\b(?:e\.g\.|for example|example|sample|such as|looks like|placeholder|documentation)\b"
+)
+
+
+def _word(*words: str) -> re.Pattern[bytes]:
+    """Any of the words, between anything but letters: ``db_prod1`` is production, ``produce`` is not."""
+    return re.compile(rf"(?i)(?:^|[^a-z])(?:{'|'.join(words)})(?:[^a-z]|$)".encode())
+
+
 _ENVIRONMENTS: Final = (
-    (Environment.PRODUCTION, re.compile(rb"(?i)(?:^|[^a-z])(?:prod|production|live|prd)(?:[^a-z]|$)")),
-    (Environment.STAGING, re.compile(rb"(?i)(?:^|[^a-z])(?:stag(?:ing|e)|stg|preprod|pre-prod|uat|qa)(?:[^a-z]|$)")),
-    (Environment.TEST, re.compile(rb"(?i)(?:^|[^a-z])(?:tests?|testing|ci|sandbox|e2e)(?:[^a-z]|$)")),
-    (Environment.DEVELOPMENT, re.compile(rb"(?i)(?:^|[^a-z])(?:dev|develop(?:ment)?|local(?:host)?|127\.0\.0\.1)(?:[^a-z]|$)")),
+    (Environment.PRODUCTION, _word("prod", "production", "live", "prd")),
+    (Environment.STAGING, _word("stag(?:ing|e)", "stg", "pre-?prod", "uat", "qa")),
+    (Environment.TEST, _word("tests?", "testing", "ci", "sandbox", "e2e")),
+    (Environment.DEVELOPMENT, _word("dev", "develop(?:ment)?", "local(?:host)?", r"127\.0\.0\.1")),
 )
 _HASH_WORD: Final = re.compile(rb"(?i)sha-?\d|md5|hash|digest|checksum|commit|integrity|fingerprint|etag")
-_PUBLIC_WORD: Final = re.compile(rb"(?i)public[_-]?key|publishable|pk_(?:test|live)_|site[_-]?key|client[_-]?id\b")
-_STRONG_WORD: Final = re.compile(rb"(?i)pass(?:word|wd|phrase)?|pwd|secret|credential|private[_-]?key|api[_-]?key|auth")
+_PUBLIC_WORD: Final = re.compile(
+    rb"(?i)public[_-]?key|publishable|pk_(?:test|live)_|site[_-]?key|client[_-]?id\b"
+)
+_STRONG_WORD: Final = re.compile(
+    rb"(?i)pass(?:word|wd|phrase)?|pwd|secret|credential|private[_-]?key|api[_-]?key|auth"
+)
 
 
 class BaselineClassifier:
     """``records.Classifier`` without a model.
 
-    ``kinds`` maps rule ids to ``exact``, ``contextual`` or ``generic``, as the rule set says. Without
-    it an unknown rule is taken for exact, unless its provider is ``generic``.
+    ``kinds`` maps rule ids to ``exact``, ``contextual`` or ``generic``, as the rule set says; a rule
+    that is not in it is taken for exact.
     """
 
     version = "baseline-1"
@@ -67,12 +86,15 @@ class BaselineClassifier:
 
     def _judge(self, document: Document, candidate: Candidate) -> Verdict:
         value = candidate.secret.reveal()
-        path = f"{document.path or document.uri}!/{candidate.member}" if candidate.member else document.path or document.uri
+        path = document.path or document.uri
+        if candidate.member:
+            path = f"{path}!/{candidate.member}"
         line = _line(candidate)
         environment = _environment(path, candidate, line)
         proven = candidate.check is not None and candidate.check.exact
-        kind = self._kinds.get(candidate.rule) or ("generic" if candidate.rule.startswith("generic.") else "exact")
-        if not proven and lexicon.is_placeholder(_body(candidate, value)) and (kind != "exact" or len(value) < 24):
+        kind = self._kinds.get(candidate.rule, "exact")
+        masked = lexicon.is_placeholder(_body(candidate, value)) and (kind != "exact" or len(value) < _SHORT)
+        if masked and not proven:
             return Verdict(_NOTHING, Label.PLACEHOLDER, environment)
         label = _label(path, line, candidate)
         if proven:
@@ -133,7 +155,7 @@ def _doubt(label: Label) -> float:
 def _mixed(value: bytes) -> bool:
     """Letters with digits or punctuation: what password policies make people write."""
     letters = any(chr(byte).isalpha() for byte in value)
-    return letters and (any(48 <= byte <= 57 for byte in value) or any(byte in b"!@#$%^&*+?~" for byte in value))
+    return letters and any(48 <= byte <= 57 or byte in b"!@#$%^&*+?~" for byte in value)
 
 
 def _environment(path: str, candidate: Candidate, line: bytes) -> Environment:

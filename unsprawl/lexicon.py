@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 from typing import Final
 
 __all__ = ["alphabet", "entropy", "is_placeholder", "is_repetitive", "is_weak", "looks_random", "words_in"]
@@ -16,27 +17,41 @@ __all__ = ["alphabet", "entropy", "is_placeholder", "is_repetitive", "is_weak", 
 _PLACEHOLDER: Final = re.compile(
     rb"""(?ix)
       (?:^|[^a-z]) (?: your | my | some | the | insert | enter | put | add | replace | use | paste )
-        [-_ ]? (?: own | new | actual | real | secret | super | strong | secure | api | access | auth | private | client | app | db
-                 | database | account | user | token | key | pass(?:word)? | pwd | password | value | bot | here | webhook )
+        [-_ ]? (?: own | new | actual | real | secret | super | strong | secure | api | access | auth
+          | private | client | app | db
+                 | database | account | user | token | key | pass(?:word)? | pwd | password | value | bot
+                 | here | webhook )
     | change[-_ ]?(?: me | it | this ) | replace[-_ ]?(?: me | this | with ) | fill[-_ ]?(?: me | in )
-    | place[-_ ]?holder | dummy | redacted | removed | masked | hidden | sanitized | omitted | not[-_ ]?(?: real | set | used | needed )
-    | (?:^|[^a-z]) (?: example | sample | foo | foobar | bar | baz | fake | todo | tbd | fixme | n/?a | none | null | nil | undefined
-                     | true | false | empty | blank | unknown | default | xxx+ | yyy+ | zzz+ | lorem | ipsum ) (?: [^a-z] | $ )
-    | example(?:key|token|secret|password|pass|value|only)? $ | (?:key|token|secret|pass(?:word)?) [-_ ]? (?: here | goes )
+    | place[-_ ]?holder | dummy | redacted | removed | masked | hidden | sanitized | omitted
+    | not[-_ ]?(?: real | set | used | needed )
+    | (?:^|[^a-z]) (?: example | sample | foo | foobar | bar | baz | fake | todo | tbd | fixme | n/?a
+    | none | null | nil | undefined
+                     | true | false | empty | blank | unknown | default | xxx+ | yyy+ | zzz+ | lorem
+                     | ipsum ) (?: [^a-z] | $ )
+    | example(?:key|token|secret|password|pass|value|only)? $
+    | (?:key|token|secret|pass(?:word)?) [-_ ]? (?: here | goes )
     | x{5,} | \*{3,} | \.{3,} | \?{3,} | _{5,} | -{6,} | ={4,} | \#{4,} | (?:\xe2\x80\xa2){2,} | \xe2\x80\xa6
-    | ^ (?: abc123 | abcdef+ | 0?123456789(?:0|abc.*)? | a1b2c3.* | deadbeef.* | cafebabe.* | 0123456789abcdef.* | abcdefghij.*
+    | ^ (?: abc123 | abcdef+ | 0?123456789(?:0|abc.*)? | a1b2c3.* | deadbeef.* | cafebabe.*
+    | 0123456789abcdef.* | abcdefghij.*
           | qwertyuiop.* | 1234567890.* )  $
     """
 )
 #: Passwords that everybody tries first. They are credentials, but poor ones.
 _WEAK: Final = frozenset(
-    rb"""password passw0rd p@ssw0rd p@ssword pa$$word passwd pass secret topsecret supersecret s3cret admin administrator root toor
-    user guest welcome letmein qwerty qwerty123 abc123 iloveyou monkey dragon master login test tester testing testtest test123 test1234
-    123 1234 12345 123456 1234567 12345678 123456789 1234567890 0000 00000000 1111 111111 11111111 4321 54321 654321 87654321
-    password1 password12 password123 password1234 password! password1! admin123 admin1234 root123 guest123 user123 secret123 pass123
-    pass1234 passw0rd1 passw0rd! welcome1 welcome123 changeit changeme changeme123 change_me default temp temp123 demo demo123 postgres
-    mysql mongo mongodb redis rabbitmq oracle sa sysadmin minio minioadmin elastic kibana grafana jenkins vagrant docker ubuntu raspberry
-    zabbix nagios tomcat s3cr3t hunter2 foobar foo bar private public cisco system manager scott tiger""".split()
+    rb"""password passw0rd p@ssw0rd p@ssword pa$$word passwd pass secret topsecret supersecret s3cret admin
+    administrator root toor
+    user guest welcome letmein qwerty qwerty123 abc123 iloveyou monkey dragon master login test tester
+    testing testtest test123 test1234
+    123 1234 12345 123456 1234567 12345678 123456789 1234567890 0000 00000000 1111 111111 11111111 4321
+    54321 654321 87654321
+    password1 password12 password123 password1234 password! password1! admin123 admin1234 root123 guest123
+    user123 secret123 pass123
+    pass1234 passw0rd1 passw0rd! welcome1 welcome123 changeit changeme changeme123 change_me default temp
+    temp123 demo demo123 postgres
+    mysql mongo mongodb redis rabbitmq oracle sa sysadmin minio minioadmin elastic kibana grafana jenkins
+    vagrant docker ubuntu raspberry
+    zabbix nagios tomcat s3cr3t hunter2 foobar foo bar private public cisco system manager scott
+    tiger""".split()
 )
 #: Syllable-like runs: letters in an order that languages use.
 _WORD: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
@@ -87,7 +102,7 @@ def _is_counting(value: bytes) -> bool:
     if len(value) < 16 or value.strip(b"0123456789abcdefABCDEF"):
         return False
     numbers = bytes.fromhex(value[:16].decode())
-    return all(right - left == 1 for left, right in zip(numbers, numbers[1:], strict=False))
+    return all(right - left == 1 for left, right in pairwise(numbers))
 
 
 def is_placeholder(value: bytes) -> bool:

@@ -21,7 +21,7 @@ _RSA_BITS: Final = 1024  # small on purpose: quick to draw, refused by every ser
 @lru_cache(maxsize=64)
 def make(kind: str, number: int) -> str:
     """A key in PEM armour without a final line end. ``ValueError`` for an unknown kind."""
-    draw = random.Random(number)
+    draw = random.Random(number)  # noqa: S311  # the same number must give the same key
     if kind == "rsa":
         return _pem(_rsa(draw), serialization.PrivateFormat.TraditionalOpenSSL)
     if kind == "ec":

@@ -48,9 +48,10 @@ _ALPHABETS: Final = {
 }
 _CLASSES: Final = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
 _WORDS: Final = (
-    "amber anchor autumn beacon birch cedar cobalt comet copper coral cricket delta ember falcon fjord garnet glacier harbor "
-    "hazel indigo island jasper juniper kestrel lantern lagoon maple marble meadow nectar nimbus ocean onyx orchid osprey pebble "
-    "pepper quartz raven river saffron sierra sparrow summit thistle timber tundra velvet violet walnut willow winter zephyr"
+    "amber anchor autumn beacon birch cedar cobalt comet copper coral cricket delta ember falcon fjord "
+    "garnet glacier harbor hazel indigo island jasper juniper kestrel lantern lagoon maple marble "
+    "meadow nectar nimbus ocean onyx orchid osprey pebble pepper quartz raven river saffron sierra "
+    "sparrow summit thistle timber tundra velvet violet walnut willow winter zephyr "
 ).split()
 _PLACE: Final = re.compile(r"<([a-z0-9-]+)(?::([A-Za-z0-9_:-]+))?>")
 
@@ -58,7 +59,7 @@ _PLACE: Final = re.compile(r"<([a-z0-9-]+)(?::([A-Za-z0-9_:-]+))?>")
 def fill(template: str, seed: str = "") -> str:
     """Replace every placeholder of ``template``; the same template and seed give the same text."""
     digest = hashlib.sha256(f"{seed}\0{template}".encode()).digest()
-    draw = random.Random(digest)
+    draw = random.Random(digest)  # noqa: S311  # nothing drawn here protects anything
 
     def replace(place: re.Match[str]) -> str:
         name, argument = place.group(1), place.group(2) or ""
@@ -127,7 +128,8 @@ def _unpadded(raw: bytes) -> str:
 
 def _age_key(draw: random.Random, _: str) -> str:
     """Bech32 (BIP 173) of 32 random bytes."""
-    letters, generators = "qpzry9x8gf2tvdw0s3jn54khce6mua7l", (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+    letters = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+    generators = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
     part = "age-secret-key-"
     data = [draw.randrange(32) for _ in range(51)] + [draw.randrange(2) << 4]
     check = 1
