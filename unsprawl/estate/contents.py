@@ -41,7 +41,7 @@ def write_files(folder: Path) -> None:
     value = values()
     mailboxes = "".join(
         f"  - imaps://{address.replace('@', '%40')}:{value['one weak password for ten mailboxes']}"
-        f"@mail.acme.test:993/INBOX\n"
+        f"@mail.acme.internal:993/INBOX\n"
         for address in MAILBOXES
     )
     files: dict[str, str | bytes] = {
@@ -132,7 +132,7 @@ def images() -> Iterator[tuple[str, tuple[str, ...], Image]]:
         Step('CMD ["python", "/srv/shop/cart.py"]'),
     ]
     env = [f"GITHUB_TOKEN={value['token in an environment variable of an image']}"]
-    labels = {"org.opencontainers.image.authors": "team-shop@acme.test"}
+    labels = {"org.opencontainers.image.authors": "team-shop@acme.internal"}
     shop = build(steps, env=env, labels=labels, Cmd=["python", "/srv/shop/cart.py"])
     yield "shop/web", ("1.0", "latest"), shop
     agent = value["token in the arm64 variant only, packed with zstd"]

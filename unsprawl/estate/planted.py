@@ -12,7 +12,7 @@ __all__ = ["GAPS", "MAILBOXES", "PLANTED", "Gap", "Planted", "Sighting", "values
 _SEED: Final = "acme"
 #: Ten mailboxes were set up on one afternoon, all with the same password: ten cases, one fingerprint.
 MAILBOXES: Final = tuple(
-    f"{name}@mail.acme.test"
+    f"{name}@mail.acme.internal"
     for name in ("anna", "bo", "carla", "dmitri", "eve", "femi", "gus", "hana", "ivan", "jo")
 )
 
@@ -104,7 +104,7 @@ PLANTED: Final = (
     ),
     Planted(
         "one weak password for ten mailboxes",
-        "<password>",
+        "<word>-<word>-<digits:4>",
         (Sighting("laptop", "ops/mailboxes.yaml"),),
         cases=len(MAILBOXES),
     ),
