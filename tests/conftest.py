@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ def _refuse_the_network(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def pytest_configure() -> None:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request of every server
     sys.addaudithook(_refuse_the_network)
 
 
