@@ -20,7 +20,7 @@ _UNSEEN = re.compile(
     "\U000e0000-\U000e007f]"
 )
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()<>#|~&@!]|(?<=\w):(?=//)|^[-+=]|^(?=\d+[.)])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = frozenset("=+-@\t\n\uff1d\uff0b\uff0d\uff20")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -50,9 +50,10 @@ def cell(value: object) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     text = value if isinstance(value, str) else json_line(value)
-    lines = text.replace("\r\n", "\n").split("\n")
-    text = "\n".join("\t".join(plain(part) for part in line.split("\t")) for line in lines)
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+    if _UNSEEN.search(text):
+        lines = text.replace("\r\n", "\n").split("\n")
+        text = "\n".join("\t".join(plain(part) for part in line.split("\t")) for line in lines)
+    return f"'{text}" if text.lstrip(" ")[:1] in _FORMULA else text
 
 
 def json_line(value: Any) -> str:

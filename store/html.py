@@ -38,7 +38,13 @@ def write(report: Report, out: TextIO) -> None:
     style = (folder / "report.css").read_text("utf-8")
     script = (folder / "report.js").read_text("utf-8")
     environment = Environment(autoescape=True, finalize=_finalize, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": "{:,}".format, "link": _link, "marked": _marked, "moment": _moment}
+    environment.filters |= {
+        "number": "{:,}".format,
+        "link": _link,
+        "marked": _marked,
+        "moment": _moment,
+        "worded": _worded,
+    }
     template = environment.from_string((folder / "report.html").read_text("utf-8"))
     cases = gather(report.rows(), MOST_PLACES)
     counts = report.tally()
@@ -95,6 +101,13 @@ def _marked(context: str, secret: str) -> list[list[tuple[str, bool]]]:
 
 def _moment(value: Any) -> str:
     return str(value).replace("T", " ")[:16] if value else "–"
+
+
+def _worded(value: Any) -> str:
+    """An attribute: lists as enumerations, all else as it reads."""
+    if isinstance(value, list | tuple):
+        return ", ".join(_worded(each) for each in value)
+    return value if isinstance(value, str) else escape.json_line(value)
 
 
 def _searched(case: Case) -> str:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["console", "coverage", "findings", "records"]
 
 _PLACES: Final = 3
+#: Nobody reads more in a terminal, and laying them out takes seconds.
+_CASES: Final = 500
 #: Without a terminal there is no width to fit; wide enough that few paths are cut.
 _WIDTH_IN_FILES: Final = 160
 _STYLE: Final = {
@@ -63,8 +65,9 @@ class _Where:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         text = self.text
         if cell_len(text) > options.max_width:
-            while text and cell_len(text) > options.max_width - 1:
-                text = text[1:]
+            while text and (over := cell_len(text) - (options.max_width - 1)) > 0:
+                # A character is two cells wide at most.
+                text = text[(over + 1) // 2 :]
             text = f"…{text}"
         yield Text(text, style=self.style, no_wrap=True, overflow="ellipsis")
 
@@ -85,7 +88,11 @@ def findings(report: Report, out: TextIO) -> None:
     screen = console(out)
     cases = gather(report.rows(), _PLACES)
     if cases:
-        screen.print(_findings_grid(cases, screen.width))
+        screen.print(_findings_grid(cases[:_CASES], screen.width))
+    if len(cases) > _CASES:
+        screen.print(
+            Text(f"and {len(cases) - _CASES:,} more findings; --format jsonl has all\n", style="dim")
+        )
     gaps = [gap for _, gap in report.gaps() if not gap.excluded]
     for gap in gaps[:_GAPS]:
         text = Text("not read  ", style="yellow")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from report_rows import coverage, row
 
 from unsprawl import jobs
@@ -238,3 +239,18 @@ def test_crawl_refuses_to_pretend(job: Job, config: Path, capsys: pytest.Capture
     assert "live checks (verify) are not part of this version" in capsys.readouterr().err
     assert main(["crawl", str(config), "--no-verify", "-q"]) == 0
     assert job.asked
+
+
+# --- the hook that users put into their own repositories -------------------------------------------
+
+
+def test_the_pre_commit_hook_runs_a_command_that_is_there(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (hook,) = yaml.safe_load((Path(__file__).parents[2] / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    program, *arguments = hook["entry"].split()
+    assert (program, hook["language"], hook["id"]) == ("unsprawl", "python", "unsprawl")
+    Path("app.env").write_text("x")
+    job.rows = [row(1, path="app.env")]
+    assert main([*arguments, "app.env"]) == 1
+    assert "app.env:12" in capsys.readouterr().out

@@ -121,6 +121,12 @@ def test_the_table_groups_by_finding_worst_first() -> None:
     assert "s3://backups/bomb.zip: the archive expands beyond 1 GB" in text
 
 
+def test_a_long_table_is_cut_and_counted() -> None:
+    text = written(report([row(n) for n in range(502)]), "table")
+    assert "and 2 more findings; --format jsonl has all" in text
+    assert "502 findings (502 critical)." in text
+
+
 def test_unknown_format_is_refused() -> None:
     with pytest.raises(ConfigError, match="no format 'pdf'"):
         written(report([]), "pdf")
