@@ -154,9 +154,11 @@ def _take(
     if examined.whole:
         # Only what was read wholly is remembered: a broken archive is met again on the next run, and
         # what an unread part held is not taken for gone.
-        tally.documents.append(examiner.keys.name(source.name, document.uri))
+        name = examiner.keys.name(source.name, document.uri)
+        tally.documents.append(name)
         if document.version is not None:
-            name = examiner.keys.name(source.name, document.key or document.uri)
+            if document.key and document.key != document.uri:
+                name = examiner.keys.name(source.name, document.key)
             tally.seen.append((name, document.version))
 
 

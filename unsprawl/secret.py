@@ -7,7 +7,7 @@ import hmac
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -130,12 +130,15 @@ class Keys:
 
     def name(self, *parts: str) -> bytes:
         """A 16-byte keyed stand-in for a name (an object key, a path) that may itself hold a secret."""
-        return bytes.fromhex(self._mac(self.name_key, *(p.encode("utf-8", "surrogateescape") for p in parts)))[:16]
+        # Keyed BLAKE2 rather than HMAC: this runs for every document, at a quarter of the cost.
+        message = _framed(part.encode("utf-8", "surrogateescape") for part in parts)
+        return hashlib.blake2b(message, key=self.name_key, digest_size=16).digest()
 
     @staticmethod
     def _mac(key: bytes, *parts: bytes) -> str:
-        mac = hmac.new(key, bytes([NORMALISER]), hashlib.sha256)
-        for part in parts:
-            mac.update(len(part).to_bytes(8, "big"))
-            mac.update(part)
-        return mac.hexdigest()
+        return hmac.digest(key, bytes([NORMALISER]) + _framed(parts), "sha256").hex()
+
+
+def _framed(parts: Iterable[bytes]) -> bytes:
+    """The parts with their lengths, which keep ("a", "bc") and ("ab", "c") apart."""
+    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
