@@ -23,6 +23,10 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _BUSY_SECONDS: Final = 30
 #: Up to this size the whole file is checked when it is opened for writing: some 50 ms.
 _CHECKED_BYTES: Final = 16 << 20
+#: Pages of the log before it is merged (32 MiB), and of the cache in KiB: keyed names fall all over the
+#: indexes, so what is merged rarely is merged once for many batches.
+_LOG: Final = 8192
+_CACHE: Final = -65536
 _RESTORE: Final = "restore it from a backup, or move it away and crawl again into a new one"
 
 _FAULTS: Final = {
@@ -103,17 +107,14 @@ def connect(path: Path, keys: Keys, *, readonly: bool) -> sqlite3.Connection:
 def _open_existing(path: Path, readonly: bool) -> sqlite3.Connection:
     if not readonly:
         return _open(path, "mode=rw")
-    connection = _open(path, "mode=ro")
     try:
-        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        return _open(path, "mode=ro")
     except sqlite3.OperationalError:
-        connection.close()
         # On read-only media SQLite cannot make its shared memory. Without a log nothing is unmerged,
         # so the file alone is the whole truth.
         if Path(f"{path}-wal").exists():
             raise
         return _open(path, "mode=ro&immutable=1")
-    return connection
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
@@ -126,14 +127,19 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     )
     # NORMAL: a power cut may lose the last commits, never half of one. A lost commit took its cursor
     # with it, so the next run reads that stretch again.
-    for pragma in (
+    pragmas = (
         "synchronous = NORMAL",
         "trusted_schema = OFF",
-        "cell_size_check = ON",
-        "cache_size = -65536",
-        "wal_autocheckpoint = 8192",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+        f"cache_size = {_CACHE}",
+        f"wal_autocheckpoint = {_LOG}",
+    )
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -207,8 +213,14 @@ def _check_contents(connection: sqlite3.Connection, path: Path, keys: Keys, read
             hint="upgrade unsprawl on this machine",
         )
     if not readonly:
-        with transaction(connection):
-            pass  # a file or directory that cannot be written shows now, not after an hour of reading
+        # What cannot be written shows now, not after an hour of reading. (BEGIN IMMEDIATE alone succeeds on
+        # a read-only file.)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute("UPDATE keys SET id = id")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
         if path.stat().st_size <= _CHECKED_BYTES:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":

@@ -23,6 +23,10 @@ def job_lock(store: Path | str, job: str) -> Iterator[None]:
 
     # The real path, so that two links to one store are one lock.
     target = Path(os.path.realpath(store))
+    if not target.parent.is_dir():
+        raise StoreError(
+            f"cannot lock the store {store}: there is no directory {target.parent}", hint="make it"
+        )
     path = target.with_name(f"{target.name}.{re.sub(r'[^A-Za-z0-9_-]', '_', job)}.lock")
     lock = FileLock(path, timeout=0, mode=0o600)
     try:

@@ -51,7 +51,7 @@ FIELDS: Final = (
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with ``Z``, to the millisecond, so that texts sort as times. Naive times are UTC."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return aware.strftime("%Y-%m-%dT%H:%M:%S.") + f"{aware.microsecond // 1000:03d}Z"
+    return aware.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def row(

@@ -17,7 +17,7 @@ MIGRATIONS: Final = Migrations("unsprawl")
 
 def names() -> set[str]:
     """All migrations this version knows: those that an empty database lacks."""
-    return {migration.name for migration in MIGRATIONS.pending(Database(memory=True))}
+    return {migration.name for migration in MIGRATIONS.pending(Database(memory=True, execute_plugins=False))}
 
 
 @MIGRATIONS(name="0001_findings_and_ledger")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import stat
 import subprocess
 import sys
@@ -40,7 +39,7 @@ def test_the_first_call_makes_a_private_key_and_later_ones_find_it(home: Path) -
     assert key_path() == home / "key"
     assert stat.S_IMODE(key_path().stat().st_mode) == 0o600
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    assert os.listdir(home) == ["key"], "no draft is left"
+    assert [file.name for file in home.iterdir()] == ["key"], "no draft is left"
 
 
 def test_two_users_have_different_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +86,7 @@ def test_a_key_may_be_written_as_hex_or_base64(content: bytes) -> None:
 )
 def test_what_is_no_key_is_refused_and_left_alone(content: bytes) -> None:
     path = put(content)
-    with pytest.raises(StoreError, match="does not hold a key of 32 bytes|no key") as caught:
+    with pytest.raises(StoreError, match=r"does not hold a key of 32 bytes|no key") as caught:
         load_keys()
     assert caught.value.exit_code is ExitCode.FAILED
     assert "openssl rand" in caught.value.hint
@@ -112,7 +111,7 @@ def test_a_directory_where_others_could_swap_the_key_is_refused(home: Path) -> N
 
 def test_a_directory_in_the_place_of_the_key_is_refused(home: Path) -> None:
     (home / "key").mkdir(parents=True)
-    with pytest.raises(StoreError, match="cannot read the key|no regular file"):
+    with pytest.raises(StoreError, match="no regular file"):
         load_keys()
 
 
@@ -126,7 +125,7 @@ def test_a_configuration_directory_that_cannot_be_made_is_one_clear_error(
 
 
 def test_without_leave_to_create_a_missing_key_is_an_error() -> None:
-    with pytest.raises(StoreError, match="there is no key"):
+    with pytest.raises(StoreError, match=r"there is no key"):
         load_keys(create=False)
     assert not key_path().exists()
 

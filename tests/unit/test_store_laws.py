@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,7 +10,7 @@ from batches import DETECTION, batch, content, occurrence, open_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsprawl.records import Batch, Counts, Gap, Label, Occurrence, Severity, Unit, Validity
+from unsprawl.records import Batch, Gap, Label, Occurrence, Severity, Unit, Validity
 from unsprawl.store.findings import Store
 from unsprawl.store.memory import MemorySink
 
