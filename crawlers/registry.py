@@ -171,6 +171,8 @@ class RegistrySource:
                 yield self._small_document(name, item, uri)
             if count % _CHECKPOINT_EVERY == 0 and count < len(items):
                 yield Checkpoint({"at": items[count]["digest"]})
+        # The next run begins at the start: a new digest may sort anywhere.
+        yield Checkpoint({})
 
     def _small_document(self, name: str, item: Mapping[str, Any], uri: str) -> Document | Skipped:
         registry = self._registry()
@@ -190,6 +192,7 @@ class RegistrySource:
             path=f"{item['images'][0]}{platform} {where}",
             body=body,
             media_type=media_type,
+            key=uri,
             version=item["digest"],
             author=item["author"] or None,
             modified_at=item["created"],

@@ -162,7 +162,7 @@ def test_what_was_seen_is_not_read_again(registry):
         before = one._registry().client.received
         again = [event for unit in units.values() for event in one.read(unit, None, known.get)]
         assert one._registry().client.received == before
-    assert again == [Unchanged()] * 4
+    assert [event for event in again if not isinstance(event, Checkpoint)] == [Unchanged()] * 4
 
 
 def test_a_document_can_be_fetched_again(registry):
@@ -365,7 +365,8 @@ def test_reading_goes_on_where_it_stopped():
         (unit,) = split(one.units(never))[0].values()
         events = list(one.read(unit, None, never))
         marks = [event.cursor for event in events if isinstance(event, Checkpoint)]
-        assert len(marks) == 2
+        assert len(marks) == 3
+        assert marks[-1] == {}
         rest = [event.uri for event in one.read(unit, marks[1], never) if isinstance(event, Document)]
         assert rest == [event.uri for event in events if isinstance(event, Document)][100:]
 

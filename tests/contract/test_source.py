@@ -7,6 +7,7 @@ what is refused there.
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import pickle
@@ -25,8 +26,12 @@ from objects import Blob, ObjectServer, Refuse, serving
 from unsprawl.config import SourceConfig
 from unsprawl.crawlers.files import FilesSource
 from unsprawl.crawlers.memory import MemorySource
+from unsprawl.crawlers.registry import RegistrySource
 from unsprawl.crawlers.s3 import S3Source
 from unsprawl.errors import SourceError
+from unsprawl.estate.imagery import Step, build, layer
+from unsprawl.estate.push import push
+from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.records import (
     Checkpoint,
     Cursor,
@@ -144,6 +149,41 @@ def _s3(_folder: Path, stack: ExitStack) -> World:
         credentials=tuple(keys.values()),
         unreachable=lambda: build("http://127.0.0.1:9"),
         gone="s3://one/a/never",
+    )
+
+
+@world("registry")
+def _registry(_folder: Path, stack: ExitStack) -> World:
+    environment = stack.enter_context(pytest.MonkeyPatch.context())
+    password = uuid4().hex
+    environment.setenv("REGISTRY_TOKEN", password)
+    server = stack.enter_context(RegistryServer())
+    layers = [layer({f"l{number}": os.urandom(3000)}) for number in range(3)]
+    for number in range(60):
+        steps = [Step("COPY", layers[number % 3])]
+        push(server.url, "team/many", build(steps, env=[f"N={number}"]), f"t{number:03}")
+    push(server.url, "team/closed", build([Step("COPY", layers[0])]), "v1")
+    server.access = Access(users={"bot": password}, forbidden=("team/closed",))
+
+    def build_source(url: str = server.url) -> Source:
+        config = RegistrySource.Config(url=url, user="bot", token="${REGISTRY_TOKEN}", max_wait=0.1)
+        source = RegistrySource("images", config)
+        stack.callback(source.close)
+        return source
+
+    top = f"registry://{server.url.removeprefix('http://')}"
+    blobs = server.repositories["team/many"].blobs
+    packed = {one.blob.digest for one in layers}
+    return World(
+        build_source,
+        {
+            f"{top}/team/many@{digest}{'' if digest in packed else '#config'}": body
+            for digest, body in blobs.items()
+        },
+        refused=frozenset({f"{top}/team/closed"}),
+        credentials=(password, base64.b64encode(f"bot:{password}".encode()).decode()),
+        unreachable=lambda: build_source("http://127.0.0.1:9"),
+        gone=f"{top}/team/many@sha256:{'0' * 64}",
     )
 
 

@@ -51,7 +51,8 @@ def write_files(folder: Path) -> None:
         "shop/.env": f"LOG_LEVEL=debug\nGITHUB_TOKEN={value['deploy token, on three surfaces']}\n",
         ".bash_history": (
             "cd shop\ngit status\n"
-            f"export AWS_ACCESS_KEY_ID={value['cloud key in a shell history']}\nmake deploy\n"
+            f"export AWS_ACCESS_KEY_ID={value['cloud key in a shell history']}\n"
+            f"export AWS_SECRET_ACCESS_KEY={value['cloud secret beside its key']}\nmake deploy\n"
         ),
         "ops/mailboxes.yaml": f"mailboxes:\n{mailboxes}",
         "backups/site-2024.zip": _backup(value["token in a backup of a backup"]),

@@ -93,6 +93,11 @@ PLANTED: Final = (
         (Sighting("laptop", ".bash_history"),),
     ),
     Planted(
+        "cloud secret beside its key",
+        "<base64:40>",
+        (Sighting("laptop", ".bash_history"),),
+    ),
+    Planted(
         "token in a backup of a backup",
         "github_pat_<alnum:22>_<alnum:59>",
         (Sighting("laptop", "site-2024.zip!/"),),
