@@ -87,7 +87,7 @@ class Store:
         """The names of all buckets of the account."""
         with faults("s3:ListAllMyBuckets"):
             for page in self._client.get_paginator("list_buckets").paginate():
-                for bucket in page.get("Buckets", []):
+                for bucket in _told(page, "Buckets"):
                     yield str(bucket["Name"])
 
     def pages(
@@ -228,7 +228,14 @@ def _page(answer: dict[str, Any]) -> Page:
     items = tuple(_item(content) for content in answer.get("Contents", []))
     prefixes = tuple(str(common["Prefix"]) for common in answer.get("CommonPrefixes", []))
     last = max((items[-1].key if items else "", prefixes[-1] if prefixes else ""))
-    return Page(items, prefixes, last, bool(answer.get("IsTruncated")))
+    return Page(items, prefixes, last, bool(_told(answer, "IsTruncated")))
+
+
+def _told(answer: dict[str, Any], name: str) -> Any:
+    """What every S3 server says. A login page answers 200 as well, and would pass for an empty bucket."""
+    if name not in answer:
+        raise UnreadableError("the answer is not one of an S3 server", hint="is endpoint_url right?")
+    return answer[name]
 
 
 def _item(content: dict[str, Any]) -> Item:

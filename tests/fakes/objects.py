@@ -75,9 +75,13 @@ class Cut:
 
 
 class ObjectServer:
-    """``buckets``: bucket → key → blob. ``faults``: (bucket, key) → what happens to the next requests,
-    key "" is the listing. ``always`` is the same for every request. ``requests`` counts them,
-    ``sent`` are the bytes of bodies. A ``circular`` server lists its first page for ever."""
+    """A store of objects that are not there.
+
+    ``buckets``: bucket → key → blob. ``faults``: (bucket, key) → what happens to the next requests, key
+    "" is the listing; ``always`` is the same for every request. ``requests`` counts them, ``signed``
+    those with a signature, ``sent`` the bytes of bodies. A ``circular`` server lists its first page
+    for ever, one with a ``page`` answers everything with it.
+    """
 
     def __init__(self, access_key: str = "") -> None:
         self.access_key = access_key
@@ -87,7 +91,9 @@ class ObjectServer:
         self.requests: defaultdict[str, int] = defaultdict(int)
         self.lock = threading.Lock()
         self.sent = 0
+        self.signed = 0
         self.circular = False
+        self.page = ""
         self.url = ""
 
     def fault(self, bucket: str, key: str) -> Refuse | Cut | None:
@@ -127,11 +133,14 @@ class _Handler(BaseHTTPRequestHandler):
         kind = "list" if bucket and not key else self.command.lower() if key else "buckets"
         with self.store.lock:
             self.store.requests[kind] += 1
+            self.store.signed += "Authorization" in self.headers
         if (
             self.store.access_key
             and f"Credential={self.store.access_key}/" not in self.headers["Authorization"]
         ):
             self._refuse(Refuse(403, "InvalidAccessKeyId"))
+        elif self.store.page:
+            self._xml(200, self.store.page)
         elif not bucket:
             self._buckets()
         elif bucket not in self.store.buckets:
