@@ -213,8 +213,8 @@ class RegistrySource:
             yield Unchanged()
             return
         if self.config.max_layer_bytes is not None and size > self.config.max_layer_bytes:
-            hint = "raise `max_layer_bytes`, or accept it as a gap"
-            yield Skipped(uri, f"a layer of {size} bytes, above the limit of this source", hint)
+            reason = f"a layer of {size} bytes, left out by `max_layer_bytes`"
+            yield Skipped(uri, reason, excluded=True)
             return
         yield Document(
             uri=uri,

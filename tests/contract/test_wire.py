@@ -106,7 +106,10 @@ def test_nobody_listens():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with Client(f"http://127.0.0.1:{port}", patience=IMPATIENT) as one, pytest.raises(RetryableError) as failed:
+    with (
+        Client(f"http://127.0.0.1:{port}", patience=IMPATIENT) as one,
+        pytest.raises(RetryableError) as failed,
+    ):
         one.get("/x?token=s3cret")
     assert failed.value.message == f"127.0.0.1:{port} refused the connection"
     assert failed.value.hint
@@ -117,9 +120,9 @@ def test_a_host_that_never_answers():
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with Client(url, patience=Patience(attempts=1), read_timeout=0.2) as one:
-            with pytest.raises(RetryableError, match="stopped answering"):
-                one.get("/")
+        one = Client(url, patience=Patience(attempts=1), read_timeout=0.2)
+        with one, pytest.raises(RetryableError, match="stopped answering"):
+            one.get("/")
 
 
 # --- redirects -----------------------------------------------------------------------------------
@@ -213,10 +216,9 @@ def test_a_line_that_breaks_every_time_ends_as_retryable(client, server, blob):
 def test_bytes_before_the_break_were_delivered(client, server, blob):
     server.faults += [Fault("/blobs/", cut=500_000, times=1), Fault("/blobs/", 404)]
     got = bytearray()
-    with open_stream(client, blob) as file:
-        with pytest.raises(UnreadableError, match=r"not there \(404\)"):
-            while chunk := file.read1(65536):
-                got += chunk
+    with open_stream(client, blob) as file, pytest.raises(UnreadableError, match=r"not there \(404\)"):
+        while chunk := file.read1(65536):
+            got += chunk
     assert bytes(got) == BODY[: len(got)]
     assert len(got) > 400_000
 
