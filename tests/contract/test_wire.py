@@ -213,12 +213,16 @@ def test_a_line_that_breaks_every_time_ends_as_retryable(client, server, blob):
     assert len(server.asked("GET", "/blobs/")) <= 1 + IMPATIENT.attempts
 
 
+def drain(file, into):
+    while chunk := file.read1(65536):
+        into += chunk
+
+
 def test_bytes_before_the_break_were_delivered(client, server, blob):
     server.faults += [Fault("/blobs/", cut=500_000, times=1), Fault("/blobs/", 404)]
     got = bytearray()
     with open_stream(client, blob) as file, pytest.raises(UnreadableError, match=r"not there \(404\)"):
-        while chunk := file.read1(65536):
-            got += chunk
+        drain(file, got)
     assert bytes(got) == BODY[: len(got)]
     assert len(got) > 400_000
 

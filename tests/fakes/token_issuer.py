@@ -42,7 +42,9 @@ class TokenIssuer:
 
 
 @contextlib.contextmanager
-def token_issuer(directory: Path, users: Mapping[str, str], public: tuple[str, ...] = ()) -> Iterator[TokenIssuer]:
+def token_issuer(
+    directory: Path, users: Mapping[str, str], public: tuple[str, ...] = ()
+) -> Iterator[TokenIssuer]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     certificate = _certificate(key)
     bundle = directory / "issuer.pem"
