@@ -54,7 +54,7 @@ def test_first_runs_at_the_same_instant_agree_on_one_key() -> None:
         " print(flush=True); sys.stdin.readline(); print(load_keys().id)"
     )
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    children = [subprocess.Popen([sys.executable, "-c", program], **pipes) for _ in range(4)]
+    children: list[Any] = [subprocess.Popen([sys.executable, "-c", program], **pipes) for _ in range(4)]
     for child in children:
         child.stdout.readline()
     for child in children:

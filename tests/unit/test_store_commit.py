@@ -115,6 +115,18 @@ def test_two_units_that_hold_one_document_agree_whoever_comes_last(store: Store)
     assert len(list(store.rows())) == 1
 
 
+def test_two_units_that_describe_one_sighting_differently_agree_on_one(tmp_path: Path) -> None:
+    held = []
+    for order in (("u", "w"), ("w", "u")):
+        with open_store(tmp_path / f"{order[0]}.db") as store:
+            crawl(
+                store,
+                *(batch(unit, {"a": [occurrence(1, "a", start=len(unit) + ord(unit))]}) for unit in order),
+            )
+            held.append(content(store)["rows"])
+    assert held[0] == held[1]
+
+
 def test_a_document_read_again_in_one_run_loses_what_it_no_longer_holds(store: Store) -> None:
     """Killed between two batches, edited before it resumes."""
     run = store.begin("crawl", "nightly", DETECTION)
@@ -238,6 +250,12 @@ def test_a_sealed_value_is_kept_and_opens_for_its_finding_alone(store: Store, tm
     store._connection.execute("UPDATE findings SET sealed = ? WHERE id = ?", (sealed, f"{2:012x}"))
     with pytest.raises(StoreError, match="does not open"):
         list(store.rows(show_secrets=True))
+
+
+def test_a_sealed_value_outlives_sightings_that_bring_none(store: Store) -> None:
+    crawl(store, batch("u", {"a": [occurrence(1, "a", sealed=b"sealed")]}))
+    crawl(store, batch("w", {"b": [occurrence(1, "b")]}))
+    assert store._connection.execute("SELECT sealed FROM findings").fetchall() == [(b"sealed",)]
 
 
 def test_nothing_in_clear_reaches_the_file_or_its_log(store: Store, tmp_path: Path) -> None:

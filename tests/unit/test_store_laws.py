@@ -81,33 +81,38 @@ def batches_of(unit: str, work: list[Step], cuts: set[int]) -> list[Batch]:
     return made
 
 
-def run_through(store: Any, *batches: Batch) -> None:
+def run_through(store: Store, *batches: Batch) -> dict[str, Any]:
+    """Answers what the store held when all was committed and the run not yet finished."""
     run = store.begin("crawl", "nightly", DETECTION)
     for one in batches:
         run.commit(one)
+    live = content(store)
     run.finish(complete=True)
+    return live
 
 
 @given(data=st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_any_order_cut_and_repetition_gives_the_same_store(data: st.DataObject) -> None:
     history, work = data.draw(works()), data.draw(works())
     with tempfile.TemporaryDirectory() as folder:
         with open_store(Path(folder) / "plain.db") as store:
+            expected = []
             for whole in (history, work):
-                run_through(store, *(one for unit in whole for one in batches_of(unit, whole[unit], set())))
-            expected = content(store)
+                batches = [one for unit in whole for one in batches_of(unit, whole[unit], set())]
+                expected += [run_through(store, *batches), content(store)]
         with open_store(Path(folder) / "shuffled.db") as store:
+            held = []
             for whole in (history, work):
                 cut = {
                     unit: batches_of(unit, whole[unit], data.draw(st.sets(st.integers(0, 4))))
                     for unit in whole
                 }
-                shuffle(store, cut, data)
-            assert content(store) == expected
+                held += [shuffle(store, cut, data), content(store)]
+            assert held == expected
 
 
-def shuffle(store: Store, cut: dict[str, list[Batch]], data: st.DataObject) -> None:
+def shuffle(store: Store, cut: dict[str, list[Batch]], data: st.DataObject) -> dict[str, Any]:
     """Commit the batches of several units in any order, some of them twice, with kills between."""
     run = store.begin("crawl", "nightly", DETECTION)
     waiting = {unit: list(batches) for unit, batches in cut.items()}
@@ -127,11 +132,13 @@ def shuffle(store: Store, cut: dict[str, list[Batch]], data: st.DataObject) -> N
                 assert run.cursor("box", unit) == one.cursor
             else:
                 assert unit in run.finished_units("box")
+    live = content(store)
     run.finish(complete=True)
+    return live
 
 
 @given(work=works())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_the_memory_of_a_scan_agrees_with_the_store(work: Work) -> None:
     sink = MemorySink()
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "store.db") as store:
@@ -153,7 +160,7 @@ def test_the_memory_of_a_scan_agrees_with_the_store(work: Work) -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=8))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_counts_add_up_however_often_a_border_is_repeated(borders: list[int]) -> None:
     """Each batch begins ``border`` documents before the end of the one before it."""
     names = [f"d{n}" for n in range(12)]
@@ -162,7 +169,7 @@ def test_counts_add_up_however_often_a_border_is_repeated(borders: list[int]) ->
         for border in borders:
             run = store.begin("crawl", "nightly", DETECTION)
             begin, position = max(0, position - border), min(position + 2, len(names))
-            read = {name: [] for name in names[begin:position]}
+            read: dict[str, list[Occurrence]] = {name: [] for name in names[begin:position]}
             run.commit(batch("u", read, cursor={"n": position, "from": begin}, done=False))
         (row,) = run.coverage()
         assert row.documents == position

@@ -55,7 +55,7 @@ def test_times_sort_as_texts() -> None:
 
 def test_values_show_only_when_they_are_asked_for_and_there() -> None:
     carried = occurrence(1, "a", clear="the-value", clear_context="key = the-value")
-    times = {"first_seen": None, "last_seen": None}
+    times: dict[str, Any] = {"first_seen": None, "last_seen": None}
     hidden, shown = (row(carried, **times, show_secrets=flag) for flag in (False, True))
     assert (hidden["secret"], hidden["context"]) == ("acme_…wxyz", "key = acme_…wxyz")
     assert (shown["secret"], shown["context"]) == ("the-value", "key = the-value")
