@@ -53,11 +53,20 @@ class Cut:
 
 def may_be_packed(body: bytes) -> bool:
     """A quick look: no text and no picture starts like this, or it may be an archive or UTF-16."""
-    return body[:2] in _STARTS or body[257:262] == b"ustar" or (len(body) >= _BLOCK and bool(_kind(body[:_BLOCK])))
+    return (
+        body[:2] in _STARTS
+        or body[257:262] == b"ustar"
+        or (len(body) >= _BLOCK and bool(_kind(body[:_BLOCK])))
+    )
 
 
-def leaves(reader: Reader, name: str, account: Account, path: str = "", depth: int = 0) -> Iterator[Leaf | Cut]:
-    """All content of ``reader``, as deep as the budget allows. ``name`` is its file name, ``path`` its member path."""
+def leaves(
+    reader: Reader, name: str, account: Account, path: str = "", depth: int = 0
+) -> Iterator[Leaf | Cut]:
+    """All content of ``reader``, as deep as the budget allows.
+
+    ``name`` is its file name, ``path`` its member path.
+    """
     head = reader.peek(_BLOCK)
     kind = _kind(head)
     if not kind:
@@ -98,7 +107,11 @@ def _kind(head: bytes) -> str:
     for magic, kind in _UNREAD:
         if head.startswith(magic):
             return kind
-    if len(head) == _BLOCK and head[0] and (head[257:262] == b"ustar" or head[148:155].strip(b" \x00").isdigit()):
+    if (
+        len(head) == _BLOCK
+        and head[0]
+        and (head[257:262] == b"ustar" or head[148:155].strip(b" \x00").isdigit())
+    ):
         return "tar" if _checksum_fits(head) else ""
     return ""
 
@@ -166,7 +179,9 @@ def _tar(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Le
         if kind in b"LKxgX" and kind:
             raw = reader.read(size) if size <= _LONGEST_NAME * 16 else b""
             if len(raw) < size:
-                yield Cut(path, "damaged tar header: impossible extension" if size > len(raw) else "truncated")
+                yield Cut(
+                    path, "damaged tar header: impossible extension" if size > len(raw) else "truncated"
+                )
                 return
             reader.skip(-size % _BLOCK)
             if kind == b"L":
@@ -182,9 +197,7 @@ def _tar(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Le
         long_name, extended = b"", {}
         if kind not in (b"0", b"\0", b"7", b"S"):
             # Links, devices and folders hold no content; a size on them is a lie or a leftover.
-            if kind not in (b"1", b"2", b"3", b"4", b"5", b"6"):
-                reader.skip(size + -size % _BLOCK)
-            elif kind == b"5" and size:
+            if kind not in (b"1", b"2", b"3", b"4", b"5", b"6") or (kind == b"5" and size):
                 reader.skip(size + -size % _BLOCK)
             continue
         if kind == b"S" and not _skip_sparse_map(reader, header):
@@ -233,7 +246,7 @@ def _short_name(header: bytes) -> bytes:
 
 
 def _records(raw: bytes) -> dict[bytes, bytes]:
-    """``28 path=some/long/name\\n`` …; what is malformed ends the list."""
+    """``28 path=some/long/name`` and a line end, and so on; what is malformed ends the list."""
     found: dict[bytes, bytes] = {}
     position = 0
     while position < len(raw):
@@ -331,7 +344,10 @@ def _zip64(extra: bytes, packed: int, size: int) -> tuple[int, int]:
     while position + 4 <= len(extra):
         tag, length = struct.unpack_from("<HH", extra, position)
         if tag == 1:
-            values = [int.from_bytes(extra[at : at + 8], "little") for at in range(position + 4, position + 4 + length, 8)]
+            values = [
+                int.from_bytes(extra[at : at + 8], "little")
+                for at in range(position + 4, position + 4 + length, 8)
+            ]
             if size == 0xFFFFFFFF and values:
                 size = values.pop(0)
             if packed == 0xFFFFFFFF and values:

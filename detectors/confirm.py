@@ -148,7 +148,9 @@ def _compile(rule: Rule) -> tuple[Search, Mapping[str, int], int]:
         compiled = re2.compile(b"(?m)" + pattern, options)
     except re2.error as error:
         if not rule.superset:
-            raise RuleError(f"{rule.place}: rule '{rule.id}': RE2 does not take the pattern: {_words(error)}") from None
+            raise RuleError(
+                f"{rule.place}: rule '{rule.id}': RE2 does not take the pattern: {_words(error)}"
+            ) from None
     else:
         names = {name.decode(): index for name, index in compiled.groupindex.items()}
         return compiled.search, names, compiled.groups

@@ -54,7 +54,9 @@ def literals(rules: Iterable[Rule]) -> list[Literal]:
                 if len(variant.encode()) >= _SHORTEST:
                     words[variant.encode()] = None
     once = [literal for word in words | prefixes for literal in _encodings(word)]
-    twice = [literal for prefix in prefixes for inner in _encodings(prefix) for literal in _encodings(inner.core)]
+    twice = [
+        literal for prefix in prefixes for inner in _encodings(prefix) for literal in _encodings(inner.core)
+    ]
     found = once + [literal for literal in twice if len(literal.core) >= _SHORTEST]
     url_safe = [Literal(literal.core.translate(_URL_SAFE), literal.width) for literal in found]
     return list(dict.fromkeys(found + url_safe))
@@ -71,7 +73,10 @@ def _encodings(word: bytes) -> Iterator[Literal]:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """``text`` is what the characters at ``places`` decode to. A place is (index of its first character, offset)."""
+    """``text`` is what the characters at ``places`` decode to.
+
+    A place is the index of a line's first character and its offset in the source.
+    """
 
     text: bytes
     places: Sequence[tuple[int, int]]

@@ -31,7 +31,9 @@ class Engine:
     An engine serves one thread at a time. Raises ``RuleError`` for a pattern that an engine refuses.
     """
 
-    def __init__(self, rules: RuleSet, backend: str = "auto", cache: Path | None | Literal["user"] = "user") -> None:
+    def __init__(
+        self, rules: RuleSet, backend: str = "auto", cache: Path | None | Literal["user"] = "user"
+    ) -> None:
         if backend not in ("auto", "hyperscan", "fallback"):
             raise ConfigError(f"unknown engine '{backend}'", hint="It is auto, hyperscan or fallback.")
         self.rules = rules
@@ -59,7 +61,12 @@ class Engine:
         return self._finder.look(data)
 
     def confirm(
-        self, data: bytes, windows: Windows, tally: Tally, begin: int = 0, resume: Mapping[str, int] | None = None
+        self,
+        data: bytes,
+        windows: Windows,
+        tally: Tally,
+        begin: int = 0,
+        resume: Mapping[str, int] | None = None,
     ) -> list[Match]:
         """The matches in the windows that ``look`` named, if they start at ``begin`` or later.
 
@@ -112,7 +119,8 @@ def _finder(
         except ImportError as error:
             if backend == "hyperscan":
                 raise ConfigError(
-                    f"Hyperscan cannot be loaded: {error}", hint="Use the fallback engine: same findings, half as fast."
+                    f"Hyperscan cannot be loaded: {error}",
+                    hint="Use the fallback engine: same findings, half as fast.",
                 ) from None
         else:
             return "hyperscan", _HyperscanFinder(confirmers, gated, cache)
@@ -171,7 +179,9 @@ class _HyperscanFinder:
             for index, stretches in self._side_automaton.hits(view[low:high]).items():
                 number = self._side[index]
                 back, ahead = self._confirmers[number].shape.back, self._confirmers[number].shape.ahead
-                around = _merged(((low + a - back, low + b + ahead, low + b) for a, b in stretches), len(data))
+                around = _merged(
+                    ((low + a - back, low + b + ahead, low + b) for a, b in stretches), len(data)
+                )
                 inside = _common(around, merged.get(number, []))
                 if inside:
                     found.setdefault(number, ([], True))[0].extend(inside)
@@ -217,7 +227,9 @@ class _KeywordFinder:
         return Sight(found, groups)
 
 
-def _words_of(confirmers: tuple[Confirmer, ...], numbers: Iterable[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _words_of(
+    confirmers: tuple[Confirmer, ...], numbers: Iterable[int]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     words: dict[str, list[int]] = {}
     for number in numbers:
         for word in dict.fromkeys(word.lower() for word in confirmers[number].rule.keywords):
@@ -240,8 +252,8 @@ def _gate(first: int, last: int) -> Window:
 def _merged(windows: Iterable[Window], size: int) -> list[Window]:
     """Sorted, joined where they touch, and cut to the text."""
     result: list[Window] = []
-    for low, high, last in sorted(windows):
-        low, high, last = max(low, 0), min(high, size), min(last, size)
+    for window in sorted(windows):
+        low, high, last = max(window[0], 0), min(window[1], size), min(window[2], size)
         if result and low <= result[-1][1]:
             before = result[-1]
             result[-1] = (before[0], max(before[1], high), max(before[2], last))

@@ -79,7 +79,9 @@ def _load_or_compile(hyperscan: Any, expressions: Sequence[tuple[str, str]], cac
 
 
 def _key(hyperscan: Any, expressions: Sequence[tuple[str, str]]) -> str:
-    digest = hashlib.sha256(f"{_FORMAT}\0{hyperscan.__version__}\0{platform.machine()}\0{platform.system()}".encode())
+    digest = hashlib.sha256(
+        f"{_FORMAT}\0{hyperscan.__version__}\0{platform.machine()}\0{platform.system()}".encode()
+    )
     digest.update(_cpu_features())
     for pattern, _ in expressions:
         digest.update(b"\0" + pattern.encode("utf-8", "surrogatepass"))
@@ -89,7 +91,7 @@ def _key(hyperscan: Any, expressions: Sequence[tuple[str, str]]) -> str:
 def _cpu_features() -> bytes:
     """What the compiler tunes for: a home directory may be shared by unlike machines."""
     try:
-        with open("/proc/cpuinfo", "rb") as file:
+        with Path("/proc/cpuinfo").open("rb") as file:
             for line in file:
                 if line.startswith((b"flags", b"Features")):
                     return line

@@ -1,7 +1,7 @@
-"""What a rule's pattern tells before it runs: how far a match can reach, and where Hyperscan may stop.
+r"""What a rule's pattern tells before it runs: how far a match can reach, and where Hyperscan may stop.
 
 Hyperscan reports every end of every match, and no start. So it is given a pattern whose end is
-trimmed (``ghp_\\w{36,}`` reports once a token, not once a byte), and the confirmation must know how many
+trimmed (``ghp_\w{36,}`` reports once a token, not once a byte), and the confirmation must know how many
 bytes to look back from such an end (``back``) and how long a match can be (``ahead``).
 """
 
@@ -20,7 +20,7 @@ LONGEST: Final = 32 << 10
 _FEW: Final = 64
 _MANY: Final = 16 << 10
 #: A pattern with this many fixed characters in a row is cheap for Hyperscan; one without is not.
-_SELECTIVE: Final = 3
+_SELECTIVE: Final = 2
 _SMALL_CLASS: Final = 12
 
 #: Within a class: the blanks of RE2, and all else.
@@ -31,7 +31,7 @@ _CLASS: Final = re.compile(r"\[\^?\]?(?:\[:\^?\w+:\]|\\x\{[^}]*\}|\\p\{[^}]*\}|\
 _ESCAPE: Final = re.compile(r"\\(?:x\{[^}]*\}|x[0-9A-Fa-f]{2}|[pP]\{[^}]*\}|[pP].|[0-7]{3}|.)", re.DOTALL)
 _OPEN: Final = re.compile(r"\((?:\?(?:P?<[A-Za-z_]\w*>|[a-zA-Z-]*:|>|<?[=!]))?")
 _FLAGS: Final = re.compile(r"\(\?[a-zA-Z-]+\)")
-_COUNTED: Final = re.compile(r"\\[wWdDsSpP]|\[:|[^\\]-.|^\[\^")
+_WIDE: Final = re.compile(r"\\[wWdDsSpP]|\[:|[^\\]-[^\]]|^\^")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,11 @@ class _Item(NamedTuple):
     least: int
     most: int
     literal: bool
+    few: bool
     body: tuple[tuple[_Item, ...], ...]
 
 
-class _Unknown(ValueError):
+class _UnknownSyntaxError(ValueError):
     """Syntax that this module does not read; the pattern is then taken as it is."""
 
 
@@ -66,16 +67,19 @@ def shape(pattern: str, superset: str = "") -> Shape:
     """The shape of a rule's pattern, or of the superset that Hyperscan searches in its place."""
     try:
         ahead = _most(_parse(pattern))
-    except _Unknown:
+    except _UnknownSyntaxError:
         ahead = LONGEST
     searched = superset or pattern
     try:
         trimmed = searched if superset else _trim(searched)
         branches = _parse(trimmed)
         return Shape(
-            _same_blanks(trimmed), min(_most(branches), LONGEST), min(ahead, LONGEST), _run(branches) >= _SELECTIVE
+            _same_blanks(trimmed),
+            min(_most(branches), LONGEST),
+            min(ahead, LONGEST),
+            _run(branches) >= _SELECTIVE,
         )
-    except _Unknown:
+    except _UnknownSyntaxError:
         return Shape(searched, LONGEST, min(ahead, LONGEST), True)
 
 
@@ -85,7 +89,7 @@ def shape(pattern: str, superset: str = "") -> Shape:
 def _parse(text: str) -> tuple[tuple[_Item, ...], ...]:
     branches, end = _alternatives(text, 0)
     if end != len(text):
-        raise _Unknown(text)
+        raise _UnknownSyntaxError(text)
     return branches
 
 
@@ -115,29 +119,30 @@ def _item(text: str, start: int) -> _Item:
         flags = _FLAGS.match(text, start)
         opening = _OPEN.match(text, start)
         if flags:
-            return _Item(start, flags.end(), flags.end(), 1, 1, 0, 0, False, ())
+            return _Item(start, flags.end(), flags.end(), 1, 1, 0, 0, literal=False, few=True, body=())
         if opening is None or text[opening.end() : opening.end() + 1] == "?":
-            raise _Unknown(text)
+            raise _UnknownSyntaxError(text)
         body, end = _alternatives(text, opening.end())
         if end >= len(text):
-            raise _Unknown(text)
+            raise _UnknownSyntaxError(text)
         end += 1
         around = opening.group().endswith(("=", "!"))
         least = 0 if around else min(sum(item.least for item in branch) for branch in body)
         most = 0 if around else _most(body)
+        few = all(inner.few for branch in body for inner in branch)
         if around:
             body = ()
     elif char == "[":
         match = _CLASS.match(text, start)
         if match is None:
-            raise _Unknown(text)
+            raise _UnknownSyntaxError(text)
         end = match.end()
-        few = _COUNTED.search(match.group()) is None
+        few = _WIDE.search(match.group()[1:-1]) is None
         literal = few and len(match.group()) <= _SMALL_CLASS
     elif char == "\\":
         match = _ESCAPE.match(text, start)
         if match is None or text[start + 1] in "QEK" or text[start + 1] in "123456789":
-            raise _Unknown(text)
+            raise _UnknownSyntaxError(text)
         end = match.end()
         if text[start + 1] in "bBAzZ":
             least = most = 0
@@ -146,17 +151,17 @@ def _item(text: str, start: int) -> _Item:
     elif char in "^$":
         end, least, most = start + 1, 0, 0
     elif char in "*+?":
-        raise _Unknown(text)
+        raise _UnknownSyntaxError(text)
     else:
         end = start + 1
         least = most = len(char.encode("utf-8", "surrogatepass"))
         literal = few = char != "."
     low, high, after = _quantifier(text, end)
     if high is None:
-        most = most * low + (_FEW if few and most <= 1 else _MANY)
+        most = most * low + (_FEW if few else _MANY)
     else:
         most *= high
-    return _Item(start, end, after, low, high, least * low, most, literal and low > 0, body)
+    return _Item(start, end, after, low, high, least * low, most, literal and low > 0, few, body)
 
 
 def _quantifier(text: str, position: int) -> tuple[int, int | None, int]:
@@ -226,12 +231,14 @@ def _cuts(branch: tuple[_Item, ...]) -> Iterator[tuple[int, int, str]]:
 
 
 def _same_blanks(text: str) -> str:
-    r"""RE2's ``\s`` lacks the vertical tab, Hyperscan's has it: spell it out, so that ``\S`` means one thing too."""
+    r"""RE2's ``\s`` lacks the vertical tab, Hyperscan's has it: spell ``\s`` and ``\S`` out."""
 
     def spell(match: re.Match[str]) -> str:
         token = match.group()
         if token.startswith("["):
-            return re.sub(r"\\.", lambda escape: _BLANKS.get(escape.group(), escape.group()), token, flags=re.DOTALL)
+            return re.sub(
+                r"\\.", lambda escape: _BLANKS.get(escape.group(), escape.group()), token, flags=re.DOTALL
+            )
         return {r"\s": r"[\t\n\f\r\x20]", r"\S": r"[^\t\n\f\r\x20]"}.get(token, token)
 
     return re.sub(f"{_CLASS.pattern}|{_ESCAPE.pattern}", spell, text, flags=re.DOTALL)

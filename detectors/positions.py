@@ -27,7 +27,7 @@ class Lines:
         self._first = (0, 1, 1)
 
     def enter(self, data: bytes, start: int) -> None:
-        """From here on offsets are those of ``data``, whose offset ``start`` is where the last segment was left."""
+        """From here on offsets are those of ``data``; at its offset ``start`` the last segment was left."""
         self._data = data
         self._at = start
         self._first = (start, self._line, self._column)
@@ -40,8 +40,7 @@ class Lines:
         """The 1-based line, and the 1-based column in code points."""
         if offset < self._at:
             self._at, self._line, self._column = self._first
-            if offset < self._at:
-                offset = self._at
+            offset = max(offset, self._at)
         data, start = self._data, self._at
         last = data.rfind(b"\n", start, offset)
         if last >= 0:

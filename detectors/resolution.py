@@ -28,7 +28,7 @@ _Spanned = TypeVar("_Spanned", bound=Spanned)
 
 
 def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()) -> list[_Spanned]:
-    """Exact beats contextual beats generic; of equals the longer secret, then the earlier, then the first rule's.
+    """Exact beats contextual beats generic; of equals the longer secret, then the earlier one.
 
     Secrets that overlap no better one stay. ``claimed`` spans were given to matches of the segment before.
     The result is in the order of the text.

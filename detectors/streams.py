@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 from unsprawl.detectors.zstdframes import Frames
 
 __all__ = ["Account", "Budget", "Reader", "damaged_at_once", "decompressed", "member"]
 
-#: Bytes pulled from below at once, given to a decompressor at once (what damage can take with it), made at once.
+#: Bytes pulled from below at once, given to a decompressor at once (damage takes them with it), made at once.
 _IN: Final = 256 << 10
 _PIECE: Final = 64 << 10
 _OUT: Final = 1 << 20
@@ -55,12 +55,12 @@ class Account:
 
 
 class Reader:
-    """Bytes in order. ``fill`` gives the next piece, ``b""`` at the end."""
+    """Bytes in order. ``source`` gives the next piece, ``b""`` at the end."""
 
-    __slots__ = ("_chunk", "_fill", "_offset", "fault", "position")
+    __slots__ = ("_chunk", "_offset", "fault", "position", "source")
 
-    def __init__(self, fill: Callable[[], bytes]) -> None:
-        self._fill = fill
+    def __init__(self, source: Callable[[], bytes]) -> None:
+        self.source = source
         self._chunk = b""
         self._offset = 0
         self.position = 0
@@ -85,7 +85,7 @@ class Reader:
             return chunk if not offset and have == size else chunk[offset : offset + size]
         pieces = [chunk[offset:] if offset else chunk]
         while have < size:
-            chunk = self._fill()
+            chunk = self.source()
             if not chunk:
                 break
             pieces.append(chunk)
@@ -113,7 +113,7 @@ class Reader:
         """Whatever is at hand, from one to ``most`` bytes; ``b""`` at the end."""
         offset, chunk = self._offset, self._chunk
         if offset >= len(chunk):
-            offset, chunk = 0, self._fill()
+            offset, chunk = 0, self.source()
         data = chunk if not offset and len(chunk) <= most else chunk[offset : offset + most]
         self._chunk, self._offset = chunk, offset + len(data)
         self.position += len(data)
@@ -178,8 +178,10 @@ def damaged_at_once(head: bytes, kind: str) -> str:
 
 def decompressed(parent: Reader, kind: str, account: Account) -> Reader:
     """What ``parent`` unpacks to. ``kind``: gzip, bzip2, xz, zstd; ``deflate`` ends with its stream."""
-    reader = Reader(bytes)
-    reader._fill = _zstd_fill(reader, parent, account) if kind == "zstd" else _fill(reader, parent, kind, account)
+    reader = Reader(bytes)  # it gets its source below, which needs the reader to tell of faults
+    reader.source = (
+        _zstd_fill(reader, parent, account) if kind == "zstd" else _fill(reader, parent, kind, account)
+    )
     return reader
 
 
@@ -188,10 +190,9 @@ def _fill(reader: Reader, parent: Reader, kind: str, account: Account) -> Callab
     start = parent.position
     state: _Decompressor | None = new()
     made = 0
-    first = True
 
     def fill() -> bytes:
-        nonlocal state, made, first
+        nonlocal state, made
         while state is not None and not reader.fault:
             try:
                 if state.eof:
@@ -209,7 +210,6 @@ def _fill(reader: Reader, parent: Reader, kind: str, account: Account) -> Callab
             except EOFError:
                 state = None
                 return b""
-            first = False
             if out:
                 made += len(out)
                 reader.fault = _over(account, len(out), made, parent.position - start)
@@ -230,7 +230,7 @@ def _codec(kind: str) -> tuple[Callable[[], _Decompressor], tuple[type[Exception
         from isal import igzip_lib, isal_zlib
 
         flag = igzip_lib.DECOMP_GZIP if kind == "gzip" else igzip_lib.DECOMP_DEFLATE
-        return (lambda: igzip_lib.IgzipDecompressor(flag)), (isal_zlib.error, igzip_lib.error)
+        return (lambda: igzip_lib.IgzipDecompressor(flag)), (cast("type[Exception]", isal_zlib.error),)
     if kind == "bzip2":
         import bz2
 
@@ -256,7 +256,7 @@ def _zstd_fill(reader: Reader, parent: Reader, account: Account) -> Callable[[],
     start = parent.position
     made = 0
     stream: Any = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
-        Source(), read_size=_PIECE, read_across_frames=True
+        cast("BinaryIO", Source()), read_size=_PIECE, read_across_frames=True
     )
 
     def fill() -> bytes:

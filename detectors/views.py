@@ -30,7 +30,7 @@ _UTF32: Final = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 @dataclass(slots=True)
 class Segment:
-    """``data[first:stop]`` is its own; ``base`` is the offset of ``data[first]`` in the content as it was read."""
+    """``data[first:stop]`` is its own; ``base`` is the offset of ``data[first]`` in the content as read."""
 
     data: bytes
     first: int

@@ -41,8 +41,18 @@ RULES = RuleSet(
     (
         rule("acme.token", r"\b(?P<secret>tok_[a-zA-Z0-9]{20,40})\b", "tok_", prefix="tok_"),
         rule("acme.near", r"(?i)acme.{0,20}?(?P<secret>[a-zA-Z0-9_]{20,40})", "acme", kind="contextual"),
-        rule("acme.login", r"(?P<account>[a-z]+):(?P<secret>[a-z0-9]{8,20})@vault", "@vault", identity=("account",)),
-        rule("generic.pass", r"(?i)password\s*[:=]\s*['\"]?(?P<secret>[^\s'\"]{8,64})", "password", kind="generic"),
+        rule(
+            "acme.login",
+            r"(?P<account>[a-z]+):(?P<secret>[a-z0-9]{8,20})@vault",
+            "@vault",
+            identity=("account",),
+        ),
+        rule(
+            "generic.pass",
+            r"(?i)password\s*[:=]\s*['\"]?(?P<secret>[^\s'\"]{8,64})",
+            "password",
+            kind="generic",
+        ),
         rule("github.token", r"\b(?P<secret>ghp_[A-Za-z0-9]{36})\b", "ghp_", prefix="ghp_", offline="github"),
         rule("acme.block", r"(?P<secret>BEGIN ACME\n[a-z\n]+END ACME)", "begin acme"),
     ),
@@ -53,7 +63,9 @@ DETECTOR = ContentDetector(RULES, ENGINES["hyperscan"])
 TOKEN = fill("tok_<alnum:24>").encode()
 
 
-def scan(body: bytes | Stream, detector: ContentDetector = DETECTOR, **more: object) -> list[Candidate | Skipped]:
+def scan(
+    body: bytes | Stream, detector: ContentDetector = DETECTOR, **more: object
+) -> list[Candidate | Skipped]:
     return list(detector.scan(Document(uri="mem:doc", body=body, **more)))  # type: ignore[arg-type]
 
 
@@ -93,7 +105,10 @@ def test_named_groups_are_companions() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@given(offset=st.integers(0, 60_000), filler=st.sampled_from([b"x ", b"\n", b"a\xc3\xa9\n", b"\0", b"lorem ipsum\n"]))
+@given(
+    offset=st.integers(0, 60_000),
+    filler=st.sampled_from([b"x ", b"\n", b"a\xc3\xa9\n", b"\0", b"lorem ipsum\n"]),
+)
 @settings(max_examples=60, deadline=None)
 def test_a_token_anywhere_is_found_exactly_once(engine: str, offset: int, filler: bytes) -> None:
     detector = ContentDetector(RULES, ENGINES[engine], segment=7000)
@@ -109,15 +124,29 @@ def test_a_token_anywhere_is_found_exactly_once(engine: str, offset: int, filler
 @given(shift=st.integers(0, 120), piece=st.integers(BEHIND, BEHIND + 64))
 @settings(max_examples=8, deadline=None)
 def test_segments_find_what_the_whole_text_holds(shift: int, piece: int) -> None:
-    line = b"acme " + TOKEN + b" password = " + base64.b64encode(b"k " + TOKEN) + b" password='s3cr3t-Pa55w0rd'\n"
+    line = (
+        b"acme "
+        + TOKEN
+        + b" password = "
+        + base64.b64encode(b"k " + TOKEN)
+        + b" password='s3cr3t-Pa55w0rd'\n"
+    )
     body = b"." * shift + line * (3 * piece // len(line)) + b"." * AHEAD
     whole = candidates(body, ContentDetector(RULES, ENGINES["hyperscan"], limit=10_000))
     pieces = candidates(body, ContentDetector(RULES, ENGINES["hyperscan"], limit=10_000, segment=piece))
 
     def key(found: Candidate) -> tuple[object, ...]:
-        return (found.rule, found.start, found.end, found.line, found.column, found.views, found.secret.reveal())
+        return (
+            found.rule,
+            found.start,
+            found.end,
+            found.line,
+            found.column,
+            found.views,
+            found.secret.reveal(),
+        )
 
-    assert sorted(map(key, pieces)) == sorted(map(key, whole))  # type: ignore[type-var]
+    assert sorted(map(key, pieces)) == sorted(map(key, whole))
     assert len({key(found) for found in whole}) == len(whole)
 
 
@@ -210,7 +239,9 @@ def test_too_many_candidates_are_summed_up() -> None:
 
 
 def test_a_flood_of_near_matches_is_bounded() -> None:
-    *_, last = scan(b"acme tok_ab password=${A_REFERENCE} \n" * 200_000, ContentDetector(RULES, ENGINES["hyperscan"]))
+    *_, last = scan(
+        b"acme tok_ab password=${A_REFERENCE} \n" * 200_000, ContentDetector(RULES, ENGINES["hyperscan"])
+    )
     assert not isinstance(last, Candidate)
 
 
@@ -266,12 +297,19 @@ def test_random_bytes_never_crash(body: bytes) -> None:
     DETECTOR.find_spans(body)
 
 
-@given(st.lists(st.one_of(st.sampled_from([b"password=", b"tok_", TOKEN, b"acme ", b"BEGIN ACME\n", b"\n", b"ghp_"]), st.binary(max_size=9))))
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([b"password=", b"tok_", TOKEN, b"acme ", b"BEGIN ACME\n", b"\n", b"ghp_"]),
+            st.binary(max_size=9),
+        )
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_offsets_lie_inside_and_lead_to_the_value(pieces: list[bytes]) -> None:
     body = b"x" + b"".join(pieces)
-    for name in ENGINES:
-        for found in scan(body, ContentDetector(RULES, ENGINES[name])):
+    for engine in ENGINES.values():
+        for found in scan(body, ContentDetector(RULES, engine)):
             assert isinstance(found, Candidate)
             assert body[found.start : found.end] == found.text
             if found.views == ("raw",):
@@ -280,7 +318,9 @@ def test_offsets_lie_inside_and_lead_to_the_value(pieces: list[bytes]) -> None:
 
 def test_the_builtin_rules_build_in_both_engines_and_agree() -> None:
     body = b"".join(
-        fill(example).encode() + b"\n" for rule_ in build(backend="fallback").rules.rules for example in rule_.examples
+        fill(example).encode() + b"\n"
+        for rule_ in build(backend="fallback").rules.rules
+        for example in rule_.examples
     )
     found = []
     for backend in ("hyperscan", "fallback"):

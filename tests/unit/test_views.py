@@ -45,7 +45,11 @@ def test_segments_own_every_byte_once(size: int, piece: int) -> None:
     assert b"".join(owned) == body
 
 
-@given(st.text(st.sampled_from("aé漢🦊\n "), max_size=200), st.sampled_from(["utf-16-le", "utf-16-be"]), st.integers(7, 90))
+@given(
+    st.text(st.sampled_from("aé漢🦊\n "), max_size=200),
+    st.sampled_from(["utf-16-le", "utf-16-be"]),
+    st.integers(7, 90),
+)
 @settings(max_examples=100, deadline=None)
 def test_utf_16_spans_lead_to_the_bytes_as_they_were_read(text: str, encoding: str, piece: int) -> None:
     mark = "\ufeff".encode(encoding)
@@ -71,7 +75,11 @@ def test_utf_16_spans_lead_to_the_bytes_as_they_were_read(text: str, encoding: s
 @given(st.binary(max_size=40), st.binary(max_size=40), st.sampled_from([b"+/", b"-_"]), st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_an_encoded_token_is_found_wherever_it_stands(
-    engine: Engine, before: bytes, after: bytes, signs: bytes, padded: bool  # noqa: FBT001
+    engine: Engine,
+    before: bytes,
+    after: bytes,
+    signs: bytes,
+    padded: bool,
 ) -> None:
     token = b" tok_0123456789ab "
     run = base64.b64encode(before + token + after, altchars=signs)
@@ -87,7 +95,9 @@ def test_an_encoded_token_is_found_wherever_it_stands(
     assert high - low <= 28
 
 
-@pytest.mark.parametrize("wrap", [b"\n", b"\r\n", b"\n      ", b"\\n"], ids=["lf", "crlf", "indented", "escaped"])
+@pytest.mark.parametrize(
+    "wrap", [b"\n", b"\r\n", b"\n      ", b"\\n"], ids=["lf", "crlf", "indented", "escaped"]
+)
 @given(st.integers(0, 300), st.integers(0, 300))
 @settings(max_examples=60, deadline=None)
 def test_wrapped_base64_is_read_over_its_line_ends(wrap: bytes, before: int, after: int) -> None:
@@ -95,7 +105,9 @@ def test_wrapped_base64_is_read_over_its_line_ends(wrap: bytes, before: int, aft
     data = b"blob:" + wrap + wrap.join(run[at : at + 76] for at in range(0, len(run), 76)) + wrap
     if b"tok_" not in b"".join(d.text for d in decoded(data, ENGINES["hyperscan"].look(data).groups)):
         # Only where the wrap cuts the keyword itself in two is there nothing to see.
-        cut = [at for at in range(76, len(run), 76) if at * 3 // 4 - 5 < before + 4 and before < at * 3 // 4 + 1]
+        cut = [
+            at for at in range(76, len(run), 76) if at * 3 // 4 - 5 < before + 4 and before < at * 3 // 4 + 1
+        ]
         assert cut
 
 
@@ -120,7 +132,9 @@ def test_a_huge_run_is_decoded_near_its_keywords_only() -> None:
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8), st.integers(1, 60))
 @settings(max_examples=200, deadline=None)
-def test_lines_and_columns_whatever_the_bytes_and_the_pieces(body: bytes, offsets: list[int], piece: int) -> None:
+def test_lines_and_columns_whatever_the_bytes_and_the_pieces(
+    body: bytes, offsets: list[int], piece: int
+) -> None:
     lines = Lines()
     wanted = sorted(offset for offset in offsets if offset <= len(body))
     start = 0
