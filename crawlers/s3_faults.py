@@ -107,7 +107,8 @@ def _answered(response: Any, permission: str, bucket: str, key: str | None) -> S
     if code == "NoSuchBucket" or (status == 404 and key is None):
         return UnreadableError(f"there is no such bucket ({code})", hint="check buckets: and endpoint_url")
     if status == 404:
-        return UnreadableError(f"deleted between listing and reading ({code})")
+        hint = "nothing to do: the next crawl will not list it"
+        return UnreadableError(f"deleted between listing and reading ({code})", hint=hint)
     if status == 412:
         return UnreadableError("changed while it was read", hint="the next run reads it again")
     if status in (301, 307, 400) and code in (
