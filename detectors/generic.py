@@ -61,13 +61,16 @@ _TYPE: Final = frozenset(
 )
 _PATH: Final = re.compile(
     rb"""(?ix) ^ (?: \.{0,2}/ | ~/ | [a-z]:\\ | \\\\ | [a-z0-9+]{2,12}:// [^@]* $ | urn: )
-      | ^ [\w.-]+ (?: / [\w.-]+ )+ / ? $ (?-i:)
       | \. (?: py | js | ts | go | rb | java | php | html? | xml | json | ya?ml | toml | ini | conf | cfg
-      | txt | md | pem | key | crt | cer | pub | p12 | pfx
-             | jks | log | sh | css | svg | png | jpe?g | gif | sql | csv | so | dll | exe | zip | gz
-             | tmpl | tpl | vue | tsx | jsx ) $
+          | txt | md | pem
+          | key | crt | cer | pub | p12 | pfx | jks | log | sh | css | svg | png | jpe?g | gif | sql | csv
+          | so | dll
+          | exe | zip | gz | tmpl | tpl | vue | tsx | jsx ) $
     """
 )
+#: ``config/secrets/db`` is a path when it reads like words; base64 has slashes too.
+_SLASHED: Final = re.compile(rb"^[\w.-]+(?:/[\w.-]+)+/?$")
+_READABLE: Final = 0.5
 _HOST: Final = re.compile(
     rb"(?i)^(?:[a-z0-9*-]+\.)+(?:com|net|org|io|dev|local|internal|test|svc|\*)\*?(?::\d+)?$"
 )
@@ -138,7 +141,7 @@ _TOLD: Final = re.compile(
 _PLAIN_WORDS: Final = re.compile(rb"^-?[A-Za-z]+(?:[-_'][A-Za-z]+)*[.&;]*$")
 _SNAKE: Final = re.compile(rb"^[a-z]+(?:_(?:[a-z]+|\d))+$")
 #: A string that is filled in by the program, and one that goes on behind its quote.
-_FORMATTED: Final = re.compile(rb"%[sdr]|%\(\w+\)|\{\w*\}|\$\{|\\\(")
+_FORMATTED: Final = re.compile(rb"%[sdr](?![A-Za-z0-9])|%\(\w+\)|\{\w*\}|\$\{|\\\(")
 _CONTINUED: Final = re.compile(rb"[\"'`]\s*(?:[+%]|\.{1,2}\s*[\w$\"'])(?!\s*\n)")
 #: "user/pass: …" is followed by both; the rule for pairs knows where the password begins.
 _PAIR: Final = re.compile(rb"(?i)(?:user(?:name)?|login)s?[ ]?[/&+][ ]?pass(?:word|wd)?[\s:=]*$")
@@ -219,7 +222,8 @@ def _refuses_shape(value: bytes) -> str:
         return "punctuation"
     if value.lower().strip(b"()[]{}<>.,;:!?*") in _TYPE:
         return "a word of the language"
-    if _PATH.search(value) or _HOST.match(value):
+    slashed = _SLASHED.match(value) and lexicon.words_in(value) >= _READABLE
+    if slashed or _PATH.search(value) or _HOST.match(value):
         return "path or address"
     if _NAMED.match(value):
         return "identifier"

@@ -7,8 +7,10 @@ is; keywords stand in every example; hostile repetitions take linear time; remed
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING, Any, Final
@@ -139,9 +141,11 @@ def _slow(rule: Rule) -> Iterator[str]:
     for piece in (example, example[: len(example) * 2 // 3]):
         text = (piece * _REPEATS)[:_PROBE_BYTES]
         began = process_time()
-        for count, _ in enumerate(find(text)):
-            if count >= _REPEATS:
-                break
+        try:
+            deque(islice(find(text), _REPEATS), maxlen=0)
+        except TimeoutError:
+            yield f"the pattern takes more than {_SECONDS:.0f} s for a megabyte of its own example"
+            return
         spent = process_time() - began
         if spent > _SECONDS:
             yield f"the pattern takes {spent:.1f} s for a megabyte of its own example"
@@ -159,6 +163,7 @@ def _finder(rule: Rule) -> Callable[[bytes], Iterable[object]]:
     except re2.error:
         import regex
 
-        compiled = regex.compile(b"(?m)" + rule.pattern.encode())
+        compiled = regex.compile(rule.pattern.encode(), regex.MULTILINE)
+        return lambda text: compiled.finditer(text, timeout=_SECONDS)
     find: Callable[[bytes], Iterable[object]] = compiled.finditer
     return find

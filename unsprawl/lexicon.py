@@ -16,46 +16,48 @@ __all__ = ["alphabet", "entropy", "is_placeholder", "is_repetitive", "is_weak", 
 #: A value that holds one of these is a stand-in: nobody's credential, whatever surrounds it.
 _PLACEHOLDER: Final = re.compile(
     rb"""(?ix)
-      (?:^|[^a-z]) (?: your | my | some | the | insert | enter | put | add | replace | use | paste )
-        [-_ ]? (?: own | new | actual | real | secret | super | strong | secure | api | access | auth
-          | private | client | app | db
-                 | database | account | user | token | key | pass(?:word)? | pwd | password | value | bot
-                 | here | webhook )
-    | change[-_ ]?(?: me | it | this ) | replace[-_ ]?(?: me | this | with ) | fill[-_ ]?(?: me | in )
-    | place[-_ ]?holder | dummy | redacted | removed | masked | hidden | sanitized | omitted
-    | not[-_ ]?(?: real | set | used | needed )
-    | (?:^|[^a-z]) (?: example | sample | foo | foobar | bar | baz | fake | todo | tbd | fixme | n/?a
-    | none | null | nil | undefined
-                     | true | false | empty | blank | unknown | default | xxx+ | yyy+ | zzz+ | lorem
-                     | ipsum ) (?: [^a-z] | $ )
-    | example(?:key|token|secret|password|pass|value|only)? $
-    | (?:key|token|secret|pass(?:word)?) [-_ ]? (?: here | goes )
-    | x{5,} | \*{3,} | \.{3,} | \?{3,} | _{5,} | -{6,} | ={4,} | \#{4,} | (?:\xe2\x80\xa2){2,} | \xe2\x80\xa6
-    | ^ (?: abc123 | abcdef+ | 0?123456789(?:0|abc.*)? | a1b2c3.* | deadbeef.* | cafebabe.*
-    | 0123456789abcdef.* | abcdefghij.*
-          | qwertyuiop.* | 1234567890.* )  $
+      (?: ^ | [^a-z0-9] ) (?: your | my | some | the | insert | enter | put | add | replace | use
+        | paste ) [-_ ]?
+        (?: own | new | actual | real | secret | super | strong | secure | api | access | auth | private
+          | client | app | db | database | account | user | token | key | pass (?: word )? | pwd | value | bot
+          | here | webhook )
+    | change [-_ ]? (?: me | it | this ) | replace [-_ ]? (?: me | this | with ) | fill [-_ ]? (?: me | in )
+    | place [-_ ]? holder | dummy | redacted | removed | masked | hidden | sanitized | omitted
+    | not [-_ ]? (?: real | set | used | needed )
+    | (?: ^ | [^a-z0-9] )
+        (?: example | sample | foo | foobar | bar | baz | fake | todo | tbd | fixme | n/?a | none | null | nil
+          | undefined | true | false | empty | blank | unknown | default | xxx+ | yyy+ | zzz+ | lorem
+          | ipsum )
+        (?: [^a-z0-9] | $ )
+    | example (?: key | token | secret | password | pass | value | only )? $
+    | (?: key | token | secret | pass (?: word )? ) [-_ ]? (?: here | goes )
+    | x{5,} | \*{3,} | \.{3,} | \?{3,} | _{5,} | -{6,} | ={4,} | \#{4,} | (?: \xe2\x80\xa2 ){2,}
+    | \xe2\x80\xa6
+    | ^ (?: abcdef+ | a1b2c3.* | deadbeef.* | cafebabe.* | 0123456789abcdef.* | abcdefghij.* | qwertyuiop.*
+          | 1234567890.* | 0123456789 ) $
     """
 )
 #: Passwords that everybody tries first. They are credentials, but poor ones.
 _WEAK: Final = frozenset(
-    rb"""password passw0rd p@ssw0rd p@ssword pa$$word passwd pass secret topsecret supersecret s3cret admin
-    administrator root toor
-    user guest welcome letmein qwerty qwerty123 abc123 iloveyou monkey dragon master login test tester
-    testing testtest test123 test1234
-    123 1234 12345 123456 1234567 12345678 123456789 1234567890 0000 00000000 1111 111111 11111111 4321
-    54321 654321 87654321
-    password1 password12 password123 password1234 password! password1! admin123 admin1234 root123 guest123
-    user123 secret123 pass123
-    pass1234 passw0rd1 passw0rd! welcome1 welcome123 changeit changeme changeme123 change_me default temp
-    temp123 demo demo123 postgres
-    mysql mongo mongodb redis rabbitmq oracle sa sysadmin minio minioadmin elastic kibana grafana jenkins
-    vagrant docker ubuntu raspberry
-    zabbix nagios tomcat s3cr3t hunter2 foobar foo bar private public cisco system manager scott
-    tiger""".split()
+    rb"""
+    password passw0rd p@ssw0rd p@ssword pa$$word passwd secret topsecret supersecret s3cret admin
+    administrator root toor user guest welcome letmein qwerty qwerty123 abc123 iloveyou login tester
+    testtest test123 test1234 123 1234 12345 123456 1234567 12345678 123456789 1234567890 0000 00000000
+    1111 111111 11111111 4321 54321 654321 87654321 password1 password12 password123 password1234
+    password! password1! admin123 admin1234 root123 guest123 user123 secret123 pass123 pass1234
+    passw0rd1 passw0rd! welcome1 welcome123 changeit changeme changeme123 change_me temp123 demo123
+    postgres mysql mongo mongodb redis rabbitmq oracle sa sysadmin minio minioadmin elastic kibana
+    grafana jenkins vagrant ubuntu raspberry zabbix nagios tomcat s3cr3t hunter2 scott tiger monkey
+    dragon master test demo pass temp
+    """.split()
 )
 #: Syllable-like runs: letters in an order that languages use.
 _WORD: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _VOWEL: Final = frozenset(b"aeiouyAEIOUY")
+#: Rows of letters that no word has.
+_UNREADABLE: Final = re.compile(
+    rb"(?i)[bcdfghjklmnpqrstvwxz]{5}|q[^u]|[jvz][bcdfghjkmnpqstwxz]|[bcdfgjkpqtwx][jqvxz]|[jqvx]{2}|ii|uu|aa|yy"
+)
 
 
 def entropy(value: bytes) -> float:
@@ -107,6 +109,8 @@ def _is_counting(value: bytes) -> bool:
 
 def is_placeholder(value: bytes) -> bool:
     """Whether the value says of itself that it stands for another one."""
+    if is_weak(value):
+        return False
     if len(value) > 2 and value[:1] in b"<[{%" and value[-1:] in b">]}%":
         return True
     return is_repetitive(value) or _PLACEHOLDER.search(value) is not None
@@ -122,7 +126,7 @@ def words_in(value: bytes) -> float:
     covered = 0
     for word in _WORD.findall(value):
         vowels = sum(byte in _VOWEL for byte in word)
-        if 0.2 <= vowels / len(word) <= 0.75:
+        if 0.2 <= vowels / len(word) <= 0.75 and not _UNREADABLE.search(word):
             covered += len(word)
     return covered / len(value) if value else 0.0
 

@@ -1,0 +1,130 @@
+"""Every built-in rule keeps the contract that ``unsprawl rules check`` holds users to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from unsprawl.detectors import rulecheck, rulefile
+from unsprawl.detectors.detector import ContentDetector
+from unsprawl.detectors.rules import BUILTIN, Rule, load
+from unsprawl.placeholders import fill
+from unsprawl.records import Candidate, Document
+
+ROOT = Path(__file__).parents[2]
+RULES = load().rules
+
+
+@pytest.fixture(scope="module")
+def detectors() -> Sequence[ContentDetector]:
+    rules = load()
+    return [ContentDetector(rules, backend=backend) for backend in ("auto", "fallback")]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.id for rule in RULES])
+def test_rule(rule: Rule, detectors: Sequence[ContentDetector]) -> None:
+    assert [str(problem) for problem in rulecheck.check_rule(rule, detectors)] == []
+
+
+def test_there_are_rules_for_the_commonest_providers() -> None:
+    assert len(RULES) >= 80
+    wanted = {
+        "aws",
+        "gcp",
+        "azure",
+        "github",
+        "gitlab",
+        "slack",
+        "stripe",
+        "openai",
+        "npm",
+        "pypi",
+        "docker",
+        "database",
+    }
+    assert wanted <= {rule.provider for rule in RULES}
+
+
+def test_the_preview_of_an_exact_rule_shows_a_public_prefix_only() -> None:
+    for rule in RULES:
+        for template in rule.examples:
+            if rule.prefix:
+                assert rule.prefix.lower() in fill(template, rule.id).lower(), rule.id
+
+
+def test_no_token_stands_in_a_rule_file(detectors: Sequence[ContentDetector]) -> None:
+    kinds = {rule.id: rule.kind for rule in RULES}
+    for path in BUILTIN.glob("*.yaml"):
+        document = Document(uri=path.name, body=path.read_bytes(), path=path.name)
+        events = detectors[0].scan(document)
+        found = [event for event in events if isinstance(event, Candidate) and kinds[event.rule] == "exact"]
+        assert not [(event.rule, event.line) for event in found], path.name
+
+
+def test_the_published_schema_is_current() -> None:
+    published = json.loads((ROOT / "docs" / "rule.schema.json").read_text())
+    assert published == json.loads(json.dumps(rulefile.schema()))
+
+
+def rule_file(folder: Path, **changes: str) -> Path:
+    keys = {
+        "id": "acme.token",
+        "name": "Acme token",
+        "severity": "high",
+        "keywords": "[acmetok_]",
+        "pattern": "'\\b (?P<secret> acmetok_ [a-z0-9]{24} ) \\b'",
+        "examples": "['acmetok_<lowerdigits:24>', 'see acmetok_<lowerdigits:24>.']",
+        "negatives": "['acmetok_<lowerdigits:8>']",
+        "remediation": "[Revoke it.]",
+        **changes,
+    }
+    path = folder / "acme.yaml"
+    lines = [f"    {key}: {value}\n" for key, value in keys.items() if value]
+    path.write_text("rules:\n  -\n" + "".join(lines))
+    return path
+
+
+def test_a_users_good_rule_has_no_problem(tmp_path: Path) -> None:
+    assert rulecheck.check([rule_file(tmp_path)]) == []
+    assert rulecheck.check([tmp_path]) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("examples", "['acmetok_<lowerdigits:24>']", "1 examples, 2 are needed"),
+        ("examples", "['acmetok_<lowerdigits:24>', 'acmetok_<lowerdigits:9>']", "example 2 is not found"),
+        (
+            "examples",
+            "['acmetok_<lowerdigits:24>', 'acmetok_<lowerdigits:24> <github-token:ghp_>']",
+            "github.personal-token",
+        ),
+        ("negatives", "", "a negative is needed"),
+        ("negatives", "['acmetok_<lowerdigits:24>']", "negative 1 is found"),
+        ("keywords", "[ecma]", "holds none of the keywords"),
+        ("remediation", "", "remediation is missing"),
+        ("pattern", "'(?P<secret> ['", "bad pattern"),
+        ("check", "{request: {url: 'https://localhost/x'}, active: {status: [200]}}", "is no host name"),
+        (
+            "check",
+            "{request: {url: 'https://a:b@acme.test/x'}, active: {status: [200]}}",
+            "a check goes to https",
+        ),
+    ],
+)
+def test_a_users_mistake_is_told(tmp_path: Path, key: str, value: str, what: str) -> None:
+    problems = rulecheck.check([rule_file(tmp_path, **{key: value})])
+    assert what in "\n".join(str(problem) for problem in problems)
+
+
+def test_a_pattern_that_is_not_linear_is_told(tmp_path: Path) -> None:
+    path = rule_file(
+        tmp_path,
+        pattern="'(?<!z) (?P<secret> acmetok_ [a-z0-9_;]*? ) (?= ;; )'",
+        superset="'acmetok_ [a-z0-9]'",
+        examples="['acmetok_<lowerdigits:26>;;', 'x acmetok_<lowerdigits:24>;;']",
+    )
+    assert "for a megabyte" in "\n".join(str(problem) for problem in rulecheck.check([path]))
