@@ -126,6 +126,8 @@ class RegistrySource:
     def diagnose(self) -> Iterator[Diagnosis]:
         """Reachable, logged in, the catalog, and one repository's tags."""
         registry = self._registry()
+        # Somebody sits and waits for the answer.
+        registry.client.patience = Patience(attempts=2, total=min(self.config.max_wait, 20.0))
         try:
             registry.ping()
         except SourceError as error:
