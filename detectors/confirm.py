@@ -47,13 +47,15 @@ class Match:
 class Tally:
     """What one document has cost, so that hostile text costs a ledger entry and not an hour.
 
-    ``deadline`` is on the monotonic clock. ``struck`` holds the rules whose matches were not all looked at.
+    ``deadline`` is on the monotonic clock. ``struck`` holds the rules whose matches were not all looked at,
+    ``full`` those of which enough was found, so that no more is looked for.
     """
 
     deadline: float = float("inf")
     size: int = 0
     searches: dict[str, int] = field(default_factory=dict)
     struck: set[str] = field(default_factory=set)
+    full: set[str] = field(default_factory=set)
     late: bool = False
 
     def spend(self, rule: Rule) -> bool:

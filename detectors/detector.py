@@ -108,6 +108,8 @@ class ContentDetector:
                 count = counts[candidate.rule] = counts.get(candidate.rule, 0) + 1
                 if count <= self._limit:
                     yield candidate
+                else:
+                    tally.full.add(candidate.rule)
         yield from self._remarks(document, tally, counts)
 
     def _remarks(self, document: Document, tally: Tally, counts: dict[str, int]) -> Iterator[Skipped]:
@@ -115,7 +117,9 @@ class ContentDetector:
         for rule, count in counts.items():
             if count > self._limit:
                 more = count - self._limit
-                yield _skipped(document, "", f"{more} more candidates of {rule} after {self._limit}", hint)
+                yield _skipped(
+                    document, "", f"at least {more} more candidates of {rule} after {self._limit}", hint
+                )
         for rule in sorted(tally.struck):
             yield _skipped(document, "", f"too many near matches of {rule}: not all were looked at", hint)
         if tally.late:

@@ -76,6 +76,8 @@ class Engine:
         found: list[Match] = []
         for number in sorted(windows):
             confirmer = self._confirmers[number]
+            if confirmer.rule.id in tally.full:
+                continue
             first = begin if resume is None else max(begin, resume.get(confirmer.rule.id, 0))
             stretches, strict = windows[number]
             found += confirmer.matches(data, stretches, tally, first, strict=strict)
