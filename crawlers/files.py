@@ -13,7 +13,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -24,12 +24,12 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from unsprawl.config import FilePath, SourceConfig
-from unsprawl.crawlers.exclusion import excluder
-from unsprawl.crawlers.walk import Entry, Folder, Rules, as_uri, entry_of, kind_of, unreadable, walk
-from unsprawl.errors import ConfigError, UnreadableError
+from unsprawl.crawlers.walk import EXCLUDED, Entry, Folder, Rules, as_uri, entry_of, kind_of, unreadable, walk
+from unsprawl.errors import UnreadableError
+from unsprawl.globs import matches
 from unsprawl.records import Cursor, Diagnosis, Document, Event, Seen, Skipped, Stream, Unchanged, Unit
 
-__all__ = ["FilesSource", "require"]
+__all__ = ["FilesSource"]
 
 #: Bodies up to this are read whole; larger ones are streamed.
 _WHOLE_BYTES: Final = 4 << 20
@@ -44,15 +44,6 @@ _FLAGS: Final = (
     os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 )
 _NO_LINK: Final = os.O_NOFOLLOW
-
-
-def require(paths: Sequence[str]) -> None:
-    """Refuse arguments that name nothing. For the command line; a crawl reports them and goes on."""
-    for path in paths:
-        if path != _STDIN and not os.path.lexists(path):
-            raise ConfigError(
-                f"{path}: no such file or folder", hint="check the spelling; - is standard input"
-            )
 
 
 class FilesSource:
@@ -84,9 +75,8 @@ class FilesSource:
         """Walk the paths in the order they were given; a path given twice or below another is read once."""
         config = self._config
         real = {path: _real(path) for path in config.paths if path != _STDIN}
-        excluded_by = excluder(config.exclude) if config.exclude else None
         given = frozenset(real.values())
-        rules = Rules(excluded_by, config.hidden, config.follow_symlinks, config.max_file_bytes, given)
+        rules = Rules(config.exclude, config.hidden, config.follow_symlinks, config.max_file_bytes, given)
         taken: set[str] = set()
         single: list[Folder | Skipped] = []
         for path in dict.fromkeys(config.paths):
@@ -250,8 +240,8 @@ def _failed(path: str, error: OSError) -> UnreadableError:
 
 def _single(path: str, real: str, rules: Rules) -> Folder | Skipped:
     """A file that was named itself: exclusion by pattern still applies, so that hooks can pass everything."""
-    if rules.excluded_by and (pattern := rules.excluded_by(os.path.normpath(path))):
-        return Skipped(as_uri(real), f"excluded by {pattern}", excluded=True)
+    if matches(rules.exclude, os.path.normpath(path)):
+        return Skipped(as_uri(real), EXCLUDED, excluded=True)
     try:
         status = os.stat(real)
     except FileNotFoundError:

@@ -9,6 +9,7 @@ start to end at every run; an object whose ETag, size and time are known costs n
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,11 +20,11 @@ import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
 from unsprawl.crawlers.ahead import ahead
-from unsprawl.crawlers.exclusion import excluder
 from unsprawl.crawlers.ranges import Connection, ResumingFile
 from unsprawl.crawlers.s3_client import Access, Answer, Item, Page, Store
 from unsprawl.crawlers.s3_faults import archived, broken_body
 from unsprawl.errors import AuthError, ConfigError, RetryableError, SourceError
+from unsprawl.globs import matches
 from unsprawl.records import (
     Audience,
     Checkpoint,
@@ -51,6 +52,9 @@ _FIRST_LEVEL_PAGES: Final = 4
 #: This many objects in a row that could not be had mean that the server is gone, not the objects.
 _PATIENCE: Final = 8
 _BUFFER: Final = 256 << 10
+#: A walk that rested longer belongs to an earlier run that broke off.
+_IDLE_SECONDS: Final = 12 * 3600
+_EXCLUDED: Final = "left out by exclude"
 _ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _LAST_CHARACTER: Final = "\U0010ffff"
 _KEPT_IN_URI: Final = "/!$&'()*+,;=:@~"
@@ -87,7 +91,6 @@ class S3Source:
     def __init__(self, name: str, config: Config) -> None:
         self.name = name
         self._config = config
-        self._excluded_by = excluder(config.exclude)
         self._store = Store(_access(name, config))
 
     # --- what there is ---------------------------------------------------------------------------
@@ -96,8 +99,8 @@ class S3Source:
         """Bucket by bucket: its objects at the top, then a unit for each prefix of the first level."""
         reached = False
         for bucket in dict.fromkeys(self._config.buckets or self._store.buckets()):
-            if pattern := self._excluded_by(bucket):
-                yield Skipped(f"s3://{bucket}/", f"excluded by {pattern}", excluded=True, parents=(bucket,))
+            if matches(self._config.exclude, bucket):
+                yield Skipped(f"s3://{bucket}/", _EXCLUDED, excluded=True, parents=(bucket,))
                 continue
             try:
                 yield from self._first_level(bucket)
@@ -127,10 +130,8 @@ class S3Source:
 
         yield unit(top, delimiter="/", stop=boundary)
         for prefix in prefixes:
-            if pattern := self._excluded_by(f"{bucket}/{prefix}".rstrip("/")):
-                yield Skipped(
-                    _uri(bucket, prefix), f"excluded by {pattern}", excluded=True, parents=(bucket,)
-                )
+            if matches(self._config.exclude, f"{bucket}/{prefix}".rstrip("/")):
+                yield Skipped(_uri(bucket, prefix), _EXCLUDED, excluded=True, parents=(bucket,))
             else:
                 yield unit(prefix)
         if boundary:
@@ -143,10 +144,11 @@ class S3Source:
         """The objects of a unit in the order of their keys, with a checkpoint behind each page.
 
         The last checkpoint is empty: the next run starts over and knows the objects by their version.
+        So it is with a cursor that lay idle: what stands before it may have changed since.
         """
         data = unit.data
         bucket, stop = data["bucket"], data.get("stop", "")
-        after = str((since or {}).get("after", "")) or data.get("start", "")
+        after = _place(since) or data.get("start", "")
         listing = self._store.pages(bucket, data["prefix"], after=after, delimiter=data.get("delimiter", ""))
         fetch = partial(self._documents, bucket, Audience(data["audience"]))
         pool = ThreadPoolExecutor(_READERS, thread_name_prefix="unsprawl-s3")
@@ -169,7 +171,7 @@ class S3Source:
                 if stop and page.last > stop:
                     break
                 if page.more and page.last:
-                    yield Checkpoint({"after": page.last})
+                    yield Checkpoint({"after": page.last, "at": int(time.time())})
             yield Checkpoint({})
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -181,8 +183,8 @@ class S3Source:
             if stop and item.key > stop:
                 break
             uri = _uri(bucket, item.key)
-            if pattern := self._excluded_by(f"{bucket}/{item.key}"):
-                yield Skipped(uri, f"excluded by {pattern}", excluded=True)
+            if matches(self._config.exclude, f"{bucket}/{item.key}"):
+                yield Skipped(uri, _EXCLUDED, excluded=True)
             elif item.storage in _ARCHIVES and not item.restored and self._tells_restores:
                 refusal = archived(item.storage)
                 yield Skipped(uri, refusal.message, refusal.hint)
@@ -203,9 +205,9 @@ class S3Source:
 
     def _version(self, item: Item) -> str:
         """Changes with the content, and with how much of it is read."""
-        time = item.modified.isoformat() if item.modified else ""
+        modified = item.modified.isoformat() if item.modified else ""
         cut = f":{self._config.max_object_bytes}" if self._weight(item) < item.size else ""
-        return f"{item.etag}:{item.size}:{time}{cut}"
+        return f"{item.etag}:{item.size}:{modified}{cut}"
 
     def _documents(self, bucket: str, audience: Audience, item: Item) -> tuple[Event, ...]:
         """One object, and what of it is not read. Raises ``SourceError``."""
@@ -354,6 +356,13 @@ def _access(name: str, config: S3Source.Config) -> Access:
         attempts=config.attempts,
         connections=_READERS + 2,
     )
+
+
+def _place(since: Cursor | None) -> str:
+    """The key behind which a walk goes on, "" when it has to begin anew."""
+    if not since or time.time() - float(since.get("at", 0)) > _IDLE_SECONDS:
+        return ""
+    return str(since["after"])
 
 
 def _uri(bucket: str, key: str) -> str:

@@ -3,22 +3,24 @@
 Loops, devices, pipes and vanishing entries are normal on a real disk; each becomes a ``Skipped``.
 """
 
-
 from __future__ import annotations
 
 import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
+from unsprawl.globs import matches
 from unsprawl.records import Skipped
 
-__all__ = ["Entry", "Folder", "Rules", "as_uri", "entry_of", "kind_of", "unreadable", "walk"]
+__all__ = ["EXCLUDED", "Entry", "Folder", "Rules", "as_uri", "entry_of", "kind_of", "unreadable", "walk"]
 
+#: The reason for what a pattern of the owner leaves out.
+EXCLUDED: Final = "left out by exclude"
 #: A regular file: name, size in bytes, mtime and ctime in nanoseconds, inode. A plain tuple, because
 #: hundreds of thousands of them are pickled.
 Entry: TypeAlias = tuple[str, int, int, int, int]
@@ -70,7 +72,7 @@ class Folder:
 class Rules:
     """What a walk leaves out. ``elsewhere`` are real paths that another argument covers."""
 
-    excluded_by: Callable[[str], str | None] | None = None
+    exclude: tuple[str, ...] = ()
     hidden: bool = True
     follow_symlinks: bool = False
     largest: int | None = None
@@ -80,7 +82,7 @@ class Rules:
 def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
     """Everything below the folder ``path`` (absolute), folder by folder, each in the order of its names."""
     follow = rules.follow_symlinks
-    selective = rules.excluded_by is not None or not rules.hidden
+    selective = bool(rules.exclude) or not rules.hidden
     pseudo = _pseudo_mounts()
     visited: set[tuple[int, int]] = set()
     links = 0
@@ -168,8 +170,8 @@ def _slashed(path: str) -> str:
 def _left_out(path: str, name: str, top: int, rules: Rules) -> str:
     if not rules.hidden and name.startswith("."):
         return "hidden, and hidden: false"
-    if rules.excluded_by and (pattern := rules.excluded_by(path[top:])):
-        return f"excluded by {pattern}"
+    if matches(rules.exclude, path[top:]):
+        return EXCLUDED
     return ""
 
 

@@ -241,6 +241,8 @@ def told(event: Event) -> tuple[Any, ...]:
     """What of an event can be compared: a stream is another object each time."""
     if isinstance(event, Document):
         return ("document", event.uri, event.version)
+    if isinstance(event, Checkpoint):
+        return ("checkpoint", *(item for item in event.cursor.items() if item[0] != "at"))
     return (type(event).__name__, event)
 
 

@@ -240,7 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
         stop = min(end, start + cut.after) if cut else end
         try:
             for position in range(start, stop, _BLOCK):
-                self.store.sent += self.wfile.write(blob.span(position, min(position + _BLOCK, stop)))
+                piece = blob.span(position, min(position + _BLOCK, stop))
+                with self.store.lock:
+                    self.store.sent += len(piece)
+                self.wfile.write(piece)
         except ConnectionError:
             self.close_connection = True
         if cut:
