@@ -127,6 +127,24 @@ def test_two_units_that_describe_one_sighting_differently_agree_on_one(tmp_path:
     assert held[0] == held[1]
 
 
+def test_two_units_that_read_different_versions_agree_on_one(tmp_path: Path) -> None:
+    held = []
+    for order in (("u", "w"), ("w", "u")):
+        with open_store(tmp_path / f"{order[0]}.db") as store:
+            crawl(store, *(batch(unit, {"a": []}, version=f"version of {unit}") for unit in order))
+            held.append(content(store)["seen"])
+    assert held[0] == held[1]
+
+
+def test_what_was_gone_and_came_back_within_a_run_is_not_counted_as_gone(store: Store) -> None:
+    crawl(store, batch("u", {"a": [occurrence(1, "a")]}))
+    run = store.begin("crawl", "nightly", DETECTION)
+    run.commit(batch("u", {"a": []}, cursor={"n": 1}, version="v2", done=False))
+    assert run.gone == 1
+    run.commit(batch("u", {"a": [occurrence(1, "a")]}, cursor={"n": 2}, version="v3"))
+    assert run.gone == 0
+
+
 def test_a_document_read_again_in_one_run_loses_what_it_no_longer_holds(store: Store) -> None:
     """Killed between two batches, edited before it resumes."""
     run = store.begin("crawl", "nightly", DETECTION)
