@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
+from unsprawl.detectors.cache import default_folder
 from unsprawl.detectors.confirm import Confirmer, Match, Tally, Window
 from unsprawl.detectors.encoded import literals
 from unsprawl.detectors.fallback import Keywords
 from unsprawl.detectors.rules import RuleSet
 from unsprawl.errors import ConfigError
 
-__all__ = ["GATE", "Engine", "Match", "Sight", "Tally", "default_cache"]
+__all__ = ["GATE", "Engine", "Match", "Sight", "Tally"]
 
 #: How far from its keyword a rule without a literal of its own may match, in bytes.
 GATE: Final = 8 << 10
@@ -45,7 +46,7 @@ class Engine:
             and confirmer.rule.keywords
             and min(map(len, confirmer.rule.keywords)) >= _SHORTEST_KEYWORD
         ]
-        folder = default_cache() if cache == "user" else cache
+        folder = default_folder() if cache == "user" else cache
         self.backend, self._finder = _finder(backend, self._confirmers, gated, folder)
 
     def matches(self, data: bytes) -> Iterator[Match]:
@@ -103,13 +104,6 @@ _Found = dict[int, tuple[list[Window], bool]]
 
 class _Finder(Protocol):
     def look(self, data: bytes) -> Sight: ...
-
-
-def default_cache() -> Path:
-    """The user's cache folder, where compiled databases are kept."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("unsprawl")
 
 
 def _finder(

@@ -87,9 +87,10 @@ _HASHES: Final = re.compile(
 _NUMBER: Final = re.compile(
     rb"^[+-]?[\d.,:/_ -]+(?:%|px|em|ms|s|m|h|d|kb|mb|gb)?$|^0x[0-9a-fA-F]{1,8}$|^v?\d+(?:\.\d+)+"
 )
-#: The name before a value, up to the operator.
-_KEY: Final = re.compile(
-    rb"""([A-Za-z_][\w.-]*)[\\"'`\])>]*[ \t]*(?::=|=>|={1,3}|:|,|\(|[ \t])?[ \t]*(?:[bruf@]{0,2}\\?["'`])?$"""
+#: The name before a value, up to the operator, read backwards: a search for what ends at the value
+#: would begin anew at every byte of the line.
+_KEY_BACKWARDS: Final = re.compile(
+    rb"""(?:["'`]\\?[bruf@]{0,2})?[ \t]*(?:=:|>=|={1,3}|:|,|\(|[ \t])?[ \t]*[\\"'`\])>]*([\w.-]*[A-Za-z_])"""
 )
 #: Keys that hold a word like "password" and something else than a password.
 _OTHER_KEY: Final = re.compile(
@@ -231,9 +232,9 @@ def _refuses_shape(value: bytes) -> str:
 
 
 def _refuses_key(value: bytes, line: bytes) -> str:
-    found = _KEY.search(line)
-    key = found.group(1) if found else b""
-    lead = line[: found.start()] if found else b""
+    found = _KEY_BACKWARDS.match(line[::-1])
+    key = found.group(1)[::-1] if found else b""
+    lead = line[: len(line) - found.end()] if found else b""
     if lead.endswith(b"::"):
         return "name of a type"
     if _VARIABLE.search(line):

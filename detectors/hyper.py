@@ -7,19 +7,19 @@ eight times slower), kept on disk, since compiling costs seconds and loading a m
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from unsprawl.detectors import cache
 from unsprawl.errors import RuleError
 
 __all__ = ["Automaton"]
 
 #: Raise it when expressions or flags are made in another way.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 #: Ends closer than this, in bytes, belong to one stretch; a flood of hits then costs no memory.
 _GAP: Final = 64
 
@@ -29,11 +29,11 @@ class Automaton:
 
     __slots__ = ("_database", "_scan")
 
-    def __init__(self, expressions: Sequence[tuple[str, str]], cache: Path | None) -> None:
-        """``expressions`` are pairs of a pattern and the place of its rule, for errors."""
+    def __init__(self, expressions: Sequence[tuple[str, str]], folder: Path | None) -> None:
+        """``expressions`` are pairs of a pattern and the place of its rule, for errors; ``folder`` is a cache."""
         import hyperscan
 
-        self._database = _load_or_compile(hyperscan, expressions, cache)
+        self._database = _load_or_compile(hyperscan, expressions, folder)
         self._database.scratch = hyperscan.Scratch(self._database)
         self._scan = self._database.scan
 
@@ -60,21 +60,16 @@ class Automaton:
         return found
 
 
-def _load_or_compile(hyperscan: Any, expressions: Sequence[tuple[str, str]], cache: Path | None) -> Any:
-    file = None if cache is None else cache / f"hyperscan-{_key(hyperscan, expressions)}.db"
-    if file is not None:
-        try:
-            raw = file.read_bytes()
-            body, digest = raw[:-32], raw[-32:]
-            # Hyperscan trusts what it loads: a torn or altered file must not reach it.
-            if hashlib.sha256(body).digest() == digest:
-                return hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
-        except (OSError, hyperscan.error):
-            pass
+def _load_or_compile(hyperscan: Any, expressions: Sequence[tuple[str, str]], folder: Path | None) -> Any:
+    name = f"hyperscan-{_key(hyperscan, expressions)}.db"
+    # Hyperscan trusts what it loads; the cache answers nothing that was torn or altered.
+    kept = None if folder is None else cache.recall(folder, name)
+    if kept is not None:
+        with suppress(hyperscan.error):
+            return hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
     database = _compile(hyperscan, expressions)
-    if file is not None:
-        body = hyperscan.dumpb(database)
-        _write(file, body + hashlib.sha256(body).digest())
+    if folder is not None:
+        cache.remember(folder, name, hyperscan.dumpb(database))
     return database
 
 
@@ -128,15 +123,3 @@ def _compile(hyperscan: Any, expressions: Sequence[tuple[str, str]]) -> Any:
 def _words(error: Exception) -> str:
     text = str(error).strip()
     return text.rstrip(".") or type(error).__name__
-
-
-def _write(file: Path, body: bytes) -> None:
-    """Best effort: a read-only home directory costs seconds at every start, not findings."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".hyperscan-")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(body)
-        Path(temporary).replace(file)
-    except OSError:
-        return

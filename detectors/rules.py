@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from unsprawl.detectors.cache import default_folder, recall, remember
 from unsprawl.errors import RuleError
 from unsprawl.records import Severity
 
@@ -21,7 +23,7 @@ __all__ = ["BUILTIN", "Kind", "Rule", "RuleSet", "load", "nearest"]
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 
 Kind: TypeAlias = Literal["exact", "contextual", "generic"]
 
@@ -96,7 +98,7 @@ def load(
     for file, text in texts:
         key.update(f"{file.name}\0{len(text)}\0".encode())
         key.update(text)
-    folder = _cache_folder() if cache is None else cache
+    folder = default_folder() if cache is None else cache
     rules = _recall(folder, key.hexdigest())
     if rules is None:
         rules = _parse_all(texts)
@@ -175,35 +177,16 @@ def _digest(rules: Sequence[Rule]) -> str:
 # --- the cache: parsing a thousand rules costs half a second, decoding them some milliseconds -----
 
 
-def _cache_folder() -> Path:
-    import platformdirs
-
-    return platformdirs.user_cache_path("unsprawl")
-
-
 def _recall(folder: Path, key: str) -> tuple[Rule, ...] | None:
     import msgspec
 
-    try:
-        raw = (folder / f"rules-{key[:32]}.msgpack").read_bytes()
-        return msgspec.msgpack.decode(raw, type=tuple[Rule, ...])
-    except (OSError, msgspec.MsgspecError):
-        return None
+    content = recall(folder, f"rules-{key[:32]}.msgpack")
+    with suppress(msgspec.MsgspecError):
+        return None if content is None else msgspec.msgpack.decode(content, type=tuple[Rule, ...])
+    return None
 
 
 def _remember(folder: Path, key: str, rules: Sequence[Rule]) -> None:
-    """Best effort: a read-only home directory costs time, not findings."""
-    import os
-    import tempfile
-
     import msgspec
 
-    target = folder / f"rules-{key[:32]}.msgpack"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".rules-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.msgpack.encode(rules))
-        Path(temporary).replace(target)
-    except OSError:
-        return
+    remember(folder, f"rules-{key[:32]}.msgpack", msgspec.msgpack.encode(rules))

@@ -1,0 +1,50 @@
+"""What is costly to make and cheap to keep: compiled databases and parsed rules, in the user's cache folder.
+
+Best effort throughout: a home directory that cannot be written costs time at every start, no findings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+__all__ = ["default_folder", "recall", "remember"]
+
+_DIGEST_BYTES: Final = 32
+#: Files of one kind that are kept: rules change, and old ones are never asked for again.
+_KEPT: Final = 8
+
+
+def default_folder() -> Path:
+    """The user's cache folder for unsprawl."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("unsprawl")
+
+
+def recall(folder: Path, name: str) -> bytes | None:
+    """What was kept under ``name``, unless it is missing, torn or altered."""
+    try:
+        raw = (folder / name).read_bytes()
+    except OSError:
+        return None
+    content, digest = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
+    return content if hashlib.sha256(content).digest() == digest else None
+
+
+def remember(folder: Path, name: str, content: bytes) -> None:
+    """Keep ``content`` under ``name`` (``kind-key.suffix``), and of its kind only the latest few."""
+    kind = name.partition("-")[0]
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{kind}-")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content + hashlib.sha256(content).digest())
+        Path(temporary).replace(folder / name)
+        latest_first = sorted(folder.glob(f"{kind}-*"), key=lambda file: -file.stat().st_mtime_ns)
+        for stale in latest_first[_KEPT:]:
+            stale.unlink(missing_ok=True)
