@@ -30,7 +30,7 @@ class Automaton:
     __slots__ = ("_database", "_scan")
 
     def __init__(self, expressions: Sequence[tuple[str, str]], folder: Path | None) -> None:
-        """``expressions`` are pairs of a pattern and the place of its rule, for errors; ``folder`` is a cache."""
+        """``expressions`` pair a pattern with the place of its rule, for errors; ``folder`` is a cache."""
         import hyperscan
 
         self._database = _load_or_compile(hyperscan, expressions, folder)

@@ -62,7 +62,6 @@ Cursor: TypeAlias = Mapping[str, Any]
 Seen: TypeAlias = Callable[[str], "str | None"]
 
 
-
 def _nothing() -> Mapping[str, Any]:
     return {}
 
@@ -312,8 +311,9 @@ class Occurrence:
 
     ``finding`` is the keyed identity of the case, ``ordinal`` counts its sightings in one document
     (0-based), so that (finding, document, ordinal) survives edits elsewhere in the text.
-    ``title`` and ``provider`` are the rule's. ``document`` is a keyed stand-in for the document's uri. ``sealed`` is the encrypted value,
-    ``clear`` the value itself; both are None unless they were asked for, and ``clear`` is never stored.
+    ``title`` and ``provider`` are the rule's. ``document`` is a keyed stand-in for the document's uri.
+    ``sealed`` is the encrypted value, ``clear`` the value itself; both are None unless they were
+    asked for, and ``clear`` is never stored.
     """
 
     finding: str

@@ -119,7 +119,9 @@ def _s3(_folder: Path, stack: ExitStack) -> World:
     for name, value in keys.items():
         environment.setenv(f"OBJECTS_{name}", value)
     server = stack.enter_context(serving(ObjectServer(access_key=keys["ACCESS"])))
-    blobs = {f"logs/{index:04}": Blob(text=b"%d" % index) for index in range(1010)}
+    blobs = {
+        f"logs/{index:04}": Blob(text=b"%d" % index if index % 20 == 0 else b"") for index in range(1010)
+    }
     blobs |= {"top": Blob(text=b"top"), "a/empty": Blob(text=b""), "a/big": Blob(5 << 20)}
     blobs |= {"odd \n\x1b[31m%41?#é//../x": Blob(text=b"odd")}
     refused = {"a/cold": Blob(3, storage="GLACIER"), "a/gone": Blob(3), "a/mine": Blob(3)}

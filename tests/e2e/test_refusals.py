@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from objects import Blob, ObjectServer, Refuse, serving
+
 from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer

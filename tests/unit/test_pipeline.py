@@ -24,6 +24,7 @@ from unsprawl.records import (
     Batch,
     Candidate,
     Checkpoint,
+    Counts,
     Cursor,
     Document,
     Event,
@@ -251,7 +252,7 @@ def scripted(shapes: Sequence[tuple[str, Any]]) -> ScriptedSource:
 
 
 def facts(batches: Sequence[Batch]) -> tuple[object, ...]:
-    total = pipeline.Counts()
+    total = Counts()
     for batch in batches:
         total += batch.counts
     parts = ("occurrences", "documents", "seen", "gaps")
@@ -316,7 +317,7 @@ def crawl(*sources: ScriptedSource, sink: ListSink | None = None) -> tuple[ListS
 
 
 def test_every_unit_is_read_to_its_end_step_by_step() -> None:
-    script = [doc("a"), Checkpoint({"at": 2}), doc("b"), Checkpoint({"at": 4})]
+    script: list[Event] = [doc("a"), Checkpoint({"at": 2}), doc("b"), Checkpoint({"at": 4})]
     units = [Unit(str(n)) for n in range(200)]
     sink, readable = crawl(ScriptedSource(script, listing=units))
     assert readable
