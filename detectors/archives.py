@@ -53,10 +53,11 @@ class Cut:
 
 def may_be_packed(body: bytes) -> bool:
     """A quick look: no text and no picture starts like this, or it may be an archive or UTF-16."""
+    # The last line knows the oldest tars, which have no magic: a checksum in octal stands there.
     return (
         body[:2] in _STARTS
         or body[257:262] == b"ustar"
-        or (len(body) >= _BLOCK and bool(_kind(body[:_BLOCK])))
+        or (body[148:155].strip(b" \0").isdigit() and bool(_kind(body[:_BLOCK])))
     )
 
 

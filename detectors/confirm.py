@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
-from unsprawl.detectors.pattern import LONGEST, Shape, shape
+from unsprawl.detectors.pattern import LONGEST, Shape
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
 
@@ -78,9 +78,9 @@ class Confirmer:
 
     __slots__ = ("_groups", "_search", "_secret", "rule", "shape")
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, shape: Shape) -> None:
         self.rule = rule
-        self.shape: Shape = shape(rule.pattern, rule.superset)
+        self.shape = shape
         self._search: Search | None = None
         self._secret = 0
         self._groups: tuple[tuple[str, int], ...] = ()

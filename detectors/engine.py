@@ -15,6 +15,7 @@ from unsprawl.detectors.cache import default_folder
 from unsprawl.detectors.confirm import Confirmer, Match, Tally, Window
 from unsprawl.detectors.encoded import literals
 from unsprawl.detectors.fallback import Keywords
+from unsprawl.detectors.pattern import shapes
 from unsprawl.detectors.rules import RuleSet
 from unsprawl.errors import ConfigError
 
@@ -38,7 +39,9 @@ class Engine:
         if backend not in ("auto", "hyperscan", "fallback"):
             raise ConfigError(f"unknown engine '{backend}'", hint="It is auto, hyperscan or fallback.")
         self.rules = rules
-        self._confirmers = tuple(Confirmer(rule) for rule in rules.rules)
+        folder = default_folder() if cache == "user" else cache
+        found = shapes([(rule.pattern, rule.superset) for rule in rules.rules], folder)
+        self._confirmers = tuple(map(Confirmer, rules.rules, found))
         gated = [
             number
             for number, confirmer in enumerate(self._confirmers)
@@ -46,7 +49,6 @@ class Engine:
             and confirmer.rule.keywords
             and min(map(len, confirmer.rule.keywords)) >= _SHORTEST_KEYWORD
         ]
-        folder = default_folder() if cache == "user" else cache
         self.backend, self._finder = _finder(backend, self._confirmers, gated, folder)
 
     def matches(self, data: bytes) -> Iterator[Match]:

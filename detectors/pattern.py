@@ -7,12 +7,20 @@ bytes to look back from such an end (``back``) and how long a match can be (``ah
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["LONGEST", "Shape", "shape"]
+from unsprawl.detectors.cache import recall, remember
+
+__all__ = ["LONGEST", "Shape", "shape", "shapes"]
+
+#: Raise it when the same pattern gets another shape.
+_FORMAT: Final = 1
 
 #: No match is longer than this, in bytes. Segments overlap by it.
 LONGEST: Final = 32 << 10
@@ -81,6 +89,22 @@ def shape(pattern: str, superset: str = "") -> Shape:
         )
     except _UnknownSyntaxError:
         return Shape(searched, LONGEST, min(ahead, LONGEST), True)
+
+
+def shapes(patterns: Sequence[tuple[str, str]], folder: Path | None) -> list[Shape]:
+    """The shapes of all patterns and their supersets, kept in ``folder``: a thousand take half a second."""
+    import msgspec
+
+    text = repr((_FORMAT, patterns)).encode("utf-8", "surrogatepass")
+    name = f"shapes-{hashlib.sha256(text).hexdigest()[:32]}.msgpack"
+    kept = None if folder is None else recall(folder, name)
+    if kept is not None:
+        with suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(kept, type=list[Shape])
+    made = [shape(pattern, superset) for pattern, superset in patterns]
+    if folder is not None:
+        remember(folder, name, msgspec.msgpack.encode(made))
+    return made
 
 
 # --- reading -------------------------------------------------------------------------------------

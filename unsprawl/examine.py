@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import traceback
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -143,7 +142,7 @@ class Examiner:
     def _occurrences(
         self, source: str, surface: str, document: Document, gaps: list[Gap]
     ) -> Iterator[Occurrence]:
-        ordinals: Counter[str] = Counter()
+        ordinals: dict[str, int] = {}
         attrs_of: dict[str, Mapping[str, Json]] = {}
         candidates = self._candidates(document, gaps)
         while group := list(islice(candidates, _GROUP)):
@@ -157,8 +156,9 @@ class Examiner:
                 attrs = attrs_of[candidate.member]
                 found = (candidate, verdict, attrs, _neighbours(candidate, group))
                 occurrence = self._occurrence(source, surface, document, *found)
-                yield replace(occurrence, ordinal=ordinals[occurrence.finding])
-                ordinals[occurrence.finding] += 1
+                ordinal = ordinals.get(occurrence.finding, 0)
+                ordinals[occurrence.finding] = ordinal + 1
+                yield replace(occurrence, ordinal=ordinal)
 
     def _candidates(self, document: Document, gaps: list[Gap]) -> Iterator[Candidate]:
         # What was found before the stream or the parser broke stays found, so the error ends here.

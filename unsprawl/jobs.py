@@ -96,6 +96,7 @@ class _Steps:
     detection: _Detection
     sources: tuple[_SourceSpec, ...]
     seen: Callable[[str], Seen] = field(compare=False)
+    remember: bool = True
     budget: Budget = Budget()
 
     def build(self) -> Run:
@@ -108,7 +109,14 @@ class _Steps:
             name = task.source
             accept = specs[name].config.accept
             return pipeline.step(
-                built[name](), task.unit, task.cursor, seen[name], self.budget, judge, accept
+                built[name](),
+                task.unit,
+                task.cursor,
+                seen[name],
+                self.budget,
+                judge,
+                accept,
+                remember=self.remember,
             )
 
         return run
@@ -170,7 +178,7 @@ def scan(
         False,
         keys or load_keys(),
     )
-    steps = _Steps(detection, (spec,), _never_seen)
+    steps = _Steps(detection, (spec,), _never_seen, remember=False)
     sink = MemorySink()
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()

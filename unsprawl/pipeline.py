@@ -77,14 +77,31 @@ class _Tally:
     seen: list[tuple[bytes, str]] = field(default_factory=list)
     occurrences: list[Occurrence] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
-    counts: Counts = Counts()
+    read: int = 0
+    unchanged: int = 0
+    read_bytes: int = 0
 
     def absorb(self, later: _Tally) -> None:
         self.documents += later.documents
         self.seen += later.seen
         self.occurrences += later.occurrences
         self.gaps += later.gaps
-        self.counts += later.counts
+        self.read += later.read
+        self.unchanged += later.unchanged
+        self.read_bytes += later.read_bytes
+
+    def spent(self, budget: Budget, deadline: float) -> bool:
+        return (
+            self.read >= budget.documents
+            or self.read_bytes >= budget.read_bytes
+            or time.monotonic() >= deadline
+        )
+
+    @property
+    def counts(self) -> Counts:
+        excluded = sum(gap.excluded for gap in self.gaps)
+        skipped = len(self.gaps) - excluded
+        return Counts(self.read, self.unchanged, skipped, excluded, self.read_bytes)
 
 
 def step(
@@ -95,11 +112,14 @@ def step(
     budget: Budget,
     examiner: Examiner,
     accept: Sequence[AcceptedGap] = (),
+    *,
+    remember: bool = True,
 ) -> Batch:
     """Read ``unit`` from ``cursor`` on until the budget is spent and a checkpoint has come. Never raises.
 
     Without a checkpoint the unit is read to its end. When reading breaks off, what was read before
-    counts, the cursor stays at the last checkpoint, and the batch carries the failure.
+    counts, the cursor stays at the last checkpoint, and the batch carries the failure. ``remember``
+    is off where no store will be asked what was seen.
     """
     done, tally = _Tally(), _Tally()
     deadline = time.monotonic() + budget.seconds
@@ -110,15 +130,15 @@ def step(
     try:
         for event in source.read(unit, cursor, seen):
             if isinstance(event, Document):
-                _take(event, source, examiner, accept, tally)
+                _take(event, source, examiner, accept, tally, remember=remember)
             elif isinstance(event, Unchanged):
-                tally.counts += Counts(unchanged=event.count)
+                tally.unchanged += event.count
             elif isinstance(event, Skipped):
-                _note(examiner.gap(accepted(event, accept)), tally)
+                tally.gaps.append(examiner.gap(accepted(event, accept)))
             else:
                 done.absorb(tally)
                 tally, reached = _Tally(), event.cursor
-                if _spent(done.counts, budget, deadline):
+                if done.spent(budget, deadline):
                     finished = False
                     break
     except SourceError as error:
@@ -143,36 +163,29 @@ def step(
 
 
 def _take(
-    document: Document, source: Source, examiner: Examiner, accept: Sequence[AcceptedGap], tally: _Tally
+    document: Document,
+    source: Source,
+    examiner: Examiner,
+    accept: Sequence[AcceptedGap],
+    tally: _Tally,
+    *,
+    remember: bool,
 ) -> None:
     meter = _Meter()
     examined = examiner.examine(source.name, source.type, meter.watch(document))
-    for gap in examined.gaps:
-        _note(accepted(gap, accept), tally)
+    tally.read += 1
+    tally.read_bytes += meter.read_bytes
     tally.occurrences += examined.occurrences
-    tally.counts += Counts(documents=1, read_bytes=meter.read_bytes)
-    if examined.whole:
-        # Only what was read wholly is remembered: a broken archive is met again on the next run, and
-        # what an unread part held is not taken for gone.
+    tally.gaps += [accepted(gap, accept) for gap in examined.gaps]
+    # Only what was read wholly is remembered: a broken archive is met again on the next run, and what
+    # an unread part held is not taken for gone.
+    if remember and examined.whole:
         name = examiner.keys.name(source.name, document.uri)
         tally.documents.append(name)
         if document.version is not None:
             if document.key and document.key != document.uri:
                 name = examiner.keys.name(source.name, document.key)
             tally.seen.append((name, document.version))
-
-
-def _note(gap: Gap, tally: _Tally) -> None:
-    tally.gaps.append(gap)
-    tally.counts += Counts(excluded=1) if gap.excluded else Counts(skipped=1)
-
-
-def _spent(counts: Counts, budget: Budget, deadline: float) -> bool:
-    return (
-        counts.documents >= budget.documents
-        or counts.read_bytes >= budget.read_bytes
-        or time.monotonic() >= deadline
-    )
 
 
 def accepted(gap: _Gapped, accept: Sequence[AcceptedGap]) -> _Gapped:

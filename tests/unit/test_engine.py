@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unsprawl.detectors.confirm import Tally
+from unsprawl.detectors.cache import recall, remember
 from unsprawl.detectors.engine import GATE, Engine
 from unsprawl.detectors.pattern import LONGEST, shape
 from unsprawl.detectors.rules import Rule, RuleSet
@@ -151,17 +152,28 @@ def test_matches_may_be_asked_for_from_an_offset_on() -> None:
 def test_the_database_is_kept_and_a_damaged_one_is_made_again(tmp_path: Path) -> None:
     Engine(RULES, "hyperscan", tmp_path)
     files = sorted(tmp_path.iterdir())
-    assert len(files) == 2  # the main one and the one behind the keyword gate
+    # The main one, the one behind the keyword gate, and the shapes of the patterns.
+    assert [file.name.partition("-")[0] for file in files] == ["hyperscan", "hyperscan", "shapes"]
     before = [file.read_bytes() for file in files]
     stamp = [file.stat().st_mtime_ns for file in files]
     Engine(RULES, "hyperscan", tmp_path)
     assert [file.stat().st_mtime_ns for file in files] == stamp
-    for damage in (b"", b"short", before[0][:-40] + b"x" + before[0][-39:]):
-        files[0].write_bytes(damage)
-        engine = Engine(RULES, "hyperscan", tmp_path)
-        assert spans(engine, b" tok_deadbeef ")
-        assert files[0].read_bytes() == before[0]
+    for file, whole in zip(files, before, strict=True):
+        for damage in (b"", b"short", whole[:-40] + b"x" + whole[-39:]):
+            file.write_bytes(damage)
+            engine = Engine(RULES, "hyperscan", tmp_path)
+            assert spans(engine, b" tok_deadbeef ")
+            assert file.read_bytes() == whole
     assert sorted(tmp_path.iterdir()) == files
+
+
+def test_old_databases_are_thrown_away(tmp_path: Path) -> None:
+    for number in range(20):
+        remember(tmp_path, f"kind-{number}.db", b"x")
+        remember(tmp_path, f"other-{number % 2}.db", b"y")
+    assert len(list(tmp_path.glob("kind-*"))) == 8
+    assert recall(tmp_path, "kind-19.db") == b"x"
+    assert recall(tmp_path, "other-0.db") == b"y"
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
