@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Final, Literal, cast
 from urllib.parse import quote, unquote
+from uuid import uuid4
 
 import msgspec
 
@@ -98,12 +99,13 @@ class S3Source:
     def units(self, seen: Seen) -> Iterator[Unit | Skipped]:  # noqa: ARG002
         """Bucket by bucket: its objects at the top, then a unit for each prefix of the first level."""
         reached = False
+        walk = uuid4().hex
         for bucket in dict.fromkeys(self._config.buckets or self._store.buckets()):
             if matches(self._config.exclude, bucket):
                 yield Skipped(f"s3://{bucket}/", _EXCLUDED, excluded=True, parents=(bucket,))
                 continue
             try:
-                yield from self._first_level(bucket)
+                yield from self._first_level(bucket, walk)
                 reached = True
             except AuthError:
                 raise
@@ -112,7 +114,7 @@ class S3Source:
                     raise  # nothing answers: the other buckets would only wait as long
                 yield Skipped(f"s3://{bucket}/", error.message, error.hint, parents=(bucket,))
 
-    def _first_level(self, bucket: str) -> Iterator[Unit | Skipped]:
+    def _first_level(self, bucket: str, walk: str) -> Iterator[Unit | Skipped]:
         top = self._config.prefix
         prefixes: list[str] = []
         boundary = ""
@@ -125,7 +127,7 @@ class S3Source:
 
         def unit(prefix: str, **data: str) -> Unit:
             name = _uri(bucket, prefix)
-            known = {"bucket": bucket, "prefix": prefix, "audience": audience.value}
+            known = {"bucket": bucket, "prefix": prefix, "audience": audience.value, "walk": walk}
             return Unit(data.pop("id", name), f"{bucket}/{prefix}", (bucket,), {**known, **data})
 
         yield unit(top, delimiter="/", stop=boundary)
@@ -143,12 +145,16 @@ class S3Source:
     def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
         """The objects of a unit in the order of their keys, with a checkpoint behind each page.
 
-        The last checkpoint is empty: the next run starts over and knows the objects by their version.
-        So it is with a cursor that lay idle: what stands before it may have changed since.
+        The next run starts over and knows the objects by their version, so the last checkpoint ends
+        this walk only. A cursor that lay idle is void as well: what stands before it may have changed.
         """
         data = unit.data
-        bucket, stop = data["bucket"], data.get("stop", "")
-        after = _place(since) or data.get("start", "")
+        bucket, stop, walk = data["bucket"], data.get("stop", ""), data["walk"]
+        place = since or {}
+        if place.get("ended") == walk:
+            return
+        idle = time.time() - place.get("at", 0) > _IDLE_SECONDS
+        after = data.get("start", "") if idle else place["after"]
         listing = self._store.pages(bucket, data["prefix"], after=after, delimiter=data.get("delimiter", ""))
         fetch = partial(self._documents, bucket, Audience(data["audience"]))
         pool = ThreadPoolExecutor(_READERS, thread_name_prefix="unsprawl-s3")
@@ -172,7 +178,7 @@ class S3Source:
                     break
                 if page.more and page.last:
                     yield Checkpoint({"after": page.last, "at": int(time.time())})
-            yield Checkpoint({})
+            yield Checkpoint({"ended": walk})
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -356,13 +362,6 @@ def _access(name: str, config: S3Source.Config) -> Access:
         attempts=config.attempts,
         connections=_READERS + 2,
     )
-
-
-def _place(since: Cursor | None) -> str:
-    """The key behind which a walk goes on, "" when it has to begin anew."""
-    if not since or time.time() - float(since.get("at", 0)) > _IDLE_SECONDS:
-        return ""
-    return str(since["after"])
 
 
 def _uri(bucket: str, key: str) -> str:

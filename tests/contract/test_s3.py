@@ -314,9 +314,37 @@ def test_resuming_from_each_checkpoint_gives_exactly_the_rest(server: ObjectServ
         rest = [event.uri for event in events[index + 1 :] if isinstance(event, Document)]
         resumed = [event.uri for event in crawled.read(unit, cursor, never) if isinstance(event, Document)]
         assert resumed == rest
+    # A step that ends with the unit is followed by one that finds nothing; the next run starts over.
+    assert list(crawled.read(unit, events[-1].cursor, never)) == []
+    tomorrow = list(source(server.url).units(never))[1]
+    assert isinstance(tomorrow, Unit)
+    again = crawled.read(tomorrow, events[-1].cursor, never)
+    assert len([event for event in again if isinstance(event, Document)]) == 3100
     # A cursor of yesterday's broken run must not hide what changed before it.
     idle = {"after": "p/02999", "at": time.time() - 24 * 3600}
     assert len([event for event in crawled.read(unit, idle, never) if isinstance(event, Document)]) == 3100
+
+
+def test_the_smallest_steps_read_everything_once(server: ObjectServer) -> None:
+    # A step may end at any checkpoint, also at the last one of a unit, and knows nothing of its own run.
+    server.buckets = {"b": {f"p/{index:05}": Blob(0) for index in range(2100)} | {"top": Blob(5 << 20)}}
+    crawled = source(server.url)
+    read: list[str] = []
+    steps = 0
+    for unit in crawled.units(never):
+        assert isinstance(unit, Unit)
+        cursor, ended = None, False
+        while not ended:
+            steps += 1
+            assert steps < 20
+            ended = True
+            for event in crawled.read(unit, cursor, never):
+                if isinstance(event, Document):
+                    read.append(event.uri)
+                elif isinstance(event, Checkpoint):
+                    cursor, ended = event.cursor, False
+                    break
+    assert len(read) == len(set(read)) == 2101
 
 
 def test_hostile_keys_are_read_and_safe_to_print(server: ObjectServer) -> None:

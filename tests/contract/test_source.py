@@ -313,14 +313,15 @@ def test_a_second_run_reads_nothing_that_did_not_change(here: World) -> None:
 
 def test_after_a_whole_run_the_last_cursor_sees_what_is_new(here: World) -> None:
     source = here.build()
-    for unit in source.units(never):
-        if isinstance(unit, Skipped):
-            continue
+    units = [unit for unit in source.units(never) if isinstance(unit, Unit)]
+    tomorrow = {unit.id: unit for unit in here.build().units(never) if isinstance(unit, Unit)}
+    for unit in units:
         events = list(source.read(unit, None, never))
         cursors = [event.cursor for event in events if isinstance(event, Checkpoint)]
         if cursors:
-            again = [told(event) for event in source.read(unit, cursors[-1], never)]
-            assert again == [told(event) for event in events]
+            again = here.build().read(tomorrow[unit.id], cursors[-1], never)
+            documents = [told(event) for event in events if isinstance(event, Document)]
+            assert [told(event) for event in again if isinstance(event, Document)] == documents
 
 
 def test_documents_are_well_formed(here: World) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsprawl.detectors.confirm import Tally
 from unsprawl.detectors.cache import recall, remember
+from unsprawl.detectors.confirm import Tally
 from unsprawl.detectors.engine import GATE, Engine
 from unsprawl.detectors.pattern import LONGEST, shape
 from unsprawl.detectors.rules import Rule, RuleSet
