@@ -315,10 +315,11 @@ def test_resuming_from_each_checkpoint_gives_exactly_the_rest(server: ObjectServ
         resumed = [event.uri for event in crawled.read(unit, cursor, never) if isinstance(event, Document)]
         assert resumed == rest
     # A step that ends with the unit is followed by one that finds nothing; the next run starts over.
-    assert list(crawled.read(unit, events[-1].cursor, never)) == []
+    last = cursors[-1][1]
+    assert list(crawled.read(unit, last, never)) == []
     tomorrow = list(source(server.url).units(never))[1]
     assert isinstance(tomorrow, Unit)
-    again = crawled.read(tomorrow, events[-1].cursor, never)
+    again = crawled.read(tomorrow, last, never)
     assert len([event for event in again if isinstance(event, Document)]) == 3100
     # A cursor of yesterday's broken run must not hide what changed before it.
     idle = {"after": "p/02999", "at": time.time() - 24 * 3600}
