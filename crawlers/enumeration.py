@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
-from unsprawl.crawlers.distribution import Distribution, is_name, is_tag
-from unsprawl.crawlers.images import Descriptor, ImageConfig, Manifest, parse_config, parse_manifest
-from unsprawl.crawlers.stacks import LayerGraph
 from unsprawl.errors import AuthError, RetryableError, UnreadableError
 from unsprawl.globs import matches
+from unsprawl.oci.distribution import Distribution, is_name, is_tag
+from unsprawl.oci.images import Descriptor, ImageConfig, Manifest, parse_config, parse_manifest
+from unsprawl.oci.stacks import LayerGraph
 from unsprawl.records import Skipped, Unit
 
 __all__ = ["Enumeration", "Selection"]

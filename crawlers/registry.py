@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
-from unsprawl.crawlers.distribution import Distribution, is_name
 from unsprawl.crawlers.enumeration import Enumeration
-from unsprawl.crawlers.images import Descriptor, is_digest
 from unsprawl.errors import ConfigError, RetryableError, SourceError, UnreadableError
+from unsprawl.oci.distribution import Distribution, is_name
+from unsprawl.oci.images import Descriptor, is_digest
 from unsprawl.records import (
     Checkpoint,
     Cursor,
@@ -256,7 +256,7 @@ class RegistrySource:
 
     def _fate(self, stacks: list[dict[str, Any]], member: str) -> Mapping[str, Json]:
         """What the layers above do to a file: which one deletes or overwrites it."""
-        from unsprawl.crawlers.fate import fate_of
+        from unsprawl.oci.fate import fate_of
 
         return fate_of(stacks, member, self._open_layer)
 

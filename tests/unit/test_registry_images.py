@@ -12,12 +12,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unsprawl.crawlers.fate import fate_of
-from unsprawl.crawlers.images import parse_config, parse_manifest
-from unsprawl.crawlers.layers import LayerNames, NamesCache, member_path, read_names
-from unsprawl.crawlers.stacks import LayerGraph
 from unsprawl.errors import UnreadableError
 from unsprawl.estate.imagery import Step, build, index, layer
+from unsprawl.oci.fate import fate_of
+from unsprawl.oci.images import parse_config, parse_manifest
+from unsprawl.oci.layers import LayerNames, NamesCache, member_path, read_names
+from unsprawl.oci.stacks import LayerGraph
 from unsprawl.records import Skipped, Unit
 
 OCI = "application/vnd.oci.image.manifest.v1+json"

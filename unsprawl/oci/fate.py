@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
-from unsprawl.crawlers.images import short
-from unsprawl.crawlers.layers import LayerNames, NamesCache, member_path, read_names
 from unsprawl.errors import SourceError
+from unsprawl.oci.images import short
+from unsprawl.oci.layers import LayerNames, NamesCache, member_path, read_names
 from unsprawl.records import Json
 
 __all__ = ["fate_of"]

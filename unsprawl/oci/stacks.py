@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from unsprawl.crawlers.images import Descriptor, ImageConfig, LayerHistory, Manifest, short
+from unsprawl.oci.images import Descriptor, ImageConfig, LayerHistory, Manifest, short
 from unsprawl.records import Skipped, Unit
 
 __all__ = ["LayerGraph"]

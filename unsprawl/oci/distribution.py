@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from unsprawl.crawlers.images import ACCEPTED_MANIFESTS, Descriptor, is_digest, short
 from unsprawl.errors import AuthError, UnreadableError
+from unsprawl.oci.images import ACCEPTED_MANIFESTS, Descriptor, is_digest, short
 from unsprawl.wire.bearer import BearerFlow
 from unsprawl.wire.client import Client, Response
 from unsprawl.wire.stream import open_stream
