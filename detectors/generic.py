@@ -129,6 +129,7 @@ _TITLE: Final = re.compile(rb"""["'][\w%:]+[ ][^"'=]*["'][ \t]*(?:=>|:|=)[ \t]*[
 #: A value that names a file's content: ``"lib/a.rb": "d41d…"``.
 _LISTED: Final = re.compile(rb"""[\w/-]+\.\w{1,5}["']?[ \t]*[:=][ \t]*["']?$""")
 #: The report of a test run: ``--- PASS: TestLogin (0.00s)``.
+_PASSED: Final = b"PASS: "
 _VERDICT: Final = re.compile(rb"^\W*X?PASS:[ \t]+$")
 #: A change log's entry about a file.
 _FILE_ENTRY: Final = re.compile(
@@ -169,6 +170,10 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
     """The reason why ``value`` is no secret, or "". ``before`` and ``after`` are the bytes around it."""
     if rule.kind == "exact":
         return _refuses_exact(rule, value)
+    line = before[-_NEAR:].rpartition(b"\n")[2]
+    # First of all, for a test suite prints a hundred thousand of them.
+    if line.endswith(_PASSED) and _VERDICT.match(line):
+        return "test result"
     if lexicon.is_placeholder(value) or _MASK.search(value):
         return "placeholder"
     if _REFERENCE.match(value):
@@ -179,7 +184,6 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
         return "" if rule.min_entropy else _refuses_login(value, before, after)
     if _CHECKSUMMED.match(value):
         return "checksum"
-    line = before[-_NEAR:].rpartition(b"\n")[2]
     reason = _refuses_shape(value) or _refuses_key(value, line)
     if reason:
         return reason
@@ -288,8 +292,6 @@ def _refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool) ->
         return "user and password"
     if _FILE_ENTRY.search(line):
         return "change log"
-    if _VERDICT.match(line):
-        return "test result"
     if not quoted and _PLAIN_WORDS.match(value) and _TOLD.search(line):
         return "prose"
     if value.isdigit() and len(value) < 4:

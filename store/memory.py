@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from unsprawl.records import Batch, Cursor, Gap, Occurrence, Seen
+from unsprawl.records import Batch, Counts, Cursor, Gap, Occurrence, Seen
 from unsprawl.store.coverage import UnitEntry, aggregate, state_after
 from unsprawl.store.rows import row
 from unsprawl.store.sink import Committed, CoverageRow
@@ -69,6 +69,9 @@ class MemorySink:
 
     def coverage(self) -> list[CoverageRow]:
         return aggregate(self._units.values())
+
+    def totals(self) -> Counts:
+        return sum((entry.counts for entry in self._units.values()), Counts())
 
     def finish(self, *, complete: bool) -> None:  # noqa: ARG002
         self.finished = True

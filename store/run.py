@@ -151,6 +151,12 @@ class Run:
         with self._reading() as connection:
             return read_coverage(connection, self._number)
 
+    def totals(self) -> Counts:
+        sums = "sum(documents), sum(unchanged), sum(skipped), sum(excluded), sum(read_bytes)"
+        with self._reading() as connection:
+            row = connection.execute(f"SELECT {sums} FROM coverage WHERE run = ?", (self._number,)).fetchone()
+        return Counts(*(count or 0 for count in row))
+
     def finish(self, *, complete: bool) -> None:
         now = self._clock()
         old = timestamp(now - _KEEP_COVERAGE)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from unsprawl.records import Batch, Cursor, Gap, Seen
+from unsprawl.records import Batch, Counts, Cursor, Gap, Seen
 
 __all__ = ["Committed", "Coverage", "CoverageRow", "Sink"]
 
@@ -76,6 +76,10 @@ class Sink(Protocol):
         ...
 
     def coverage(self) -> list[CoverageRow]: ...
+
+    def totals(self) -> Counts:
+        """What all units amount to. A unit that counts for several rows of the ledger counts once."""
+        ...
 
     def finish(self, *, complete: bool) -> None:
         """The run came to its end. A run that never gets here is continued by the next."""

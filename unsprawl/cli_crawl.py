@@ -126,8 +126,7 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
     still_open = sum(counts.open_severity.values())
     rows = result.coverage
     states = Counter(str(row.status) for row in rows)
-    read = sum(row.documents for row in rows)
-    unchanged = sum(row.unchanged for row in rows)
+    totals = result.totals
     lines: list[tuple[str, str]] = [
         ("New", f"{result.new:,}"),
         ("Reopened", f"{result.reopened:,}"),
@@ -135,9 +134,9 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
         ("Open now", f"{still_open:,}" + (f" ({worst})" if worst else "")),
         (
             "Read",
-            f"{read:,} documents, {size(sum(row.read_bytes for row in rows))} in {result.seconds:.1f} s",
+            f"{totals.documents:,} documents, {size(totals.read_bytes)} in {result.seconds:.1f} s",
         ),
-        ("Unchanged", f"{unchanged:,} documents, not read again"),
+        ("Unchanged", f"{totals.unchanged:,} documents, not read again"),
         (
             "Coverage",
             ", ".join(f"{count} {name}" for name, count in sorted(states.items())) or "nothing to read",

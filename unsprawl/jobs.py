@@ -17,7 +17,7 @@ from unsprawl import pipeline
 from unsprawl.examine import Examiner
 from unsprawl.executors import Executor, Inbox, Processes, Run, Task, Threads
 from unsprawl.pipeline import Budget, Progress
-from unsprawl.records import Batch, Seen, Source
+from unsprawl.records import Batch, Counts, Seen, Source
 from unsprawl.secret import Keys
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Result:
 
     rows: Callable[[], Iterator[dict[str, Any]]]
     coverage: Sequence[CoverageRow]
+    totals: Counts
     readable: bool
     seconds: float
     run: str = ""
@@ -187,6 +188,7 @@ def scan(
     return Result(
         rows=partial(sink.rows, show_secrets=options.show_secrets),
         coverage=sink.coverage(),
+        totals=sink.totals(),
         readable=readable,
         seconds=time.monotonic() - started,
     )
@@ -231,6 +233,7 @@ def crawl(
         return Result(
             rows=partial(_stored_rows, path, keys),
             coverage=coverage,
+            totals=run.totals(),
             readable=readable,
             seconds=time.monotonic() - started,
             run=run.id,

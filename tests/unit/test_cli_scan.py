@@ -13,6 +13,7 @@ from report_rows import coverage, row
 from unsprawl import jobs
 from unsprawl.cli import main
 from unsprawl.jobs import Options, Result
+from unsprawl.records import Counts
 from unsprawl.store.sink import CoverageRow
 
 WHOLE = [CoverageRow(source="files", title=".", status="complete", documents=3, read_bytes=4_000)]
@@ -33,6 +34,7 @@ class Job:
         return Result(
             rows=lambda: iter(self.rows),
             coverage=self.coverage,
+            totals=Counts(),
             readable=self.readable,
             seconds=1.25,
             **self.counts,

@@ -255,6 +255,7 @@ def test_a_unit_counts_for_each_of_its_parents(sink: Sink) -> None:
     assert rows.keys() == {"app", "web"}
     assert (rows["app"].status, rows["app"].documents, rows["app"].units) == ("complete", 1, 1)
     assert (rows["web"].status, rows["web"].documents, rows["web"].units) == ("partial", 2, 2)
+    assert (sink.totals().documents, sink.totals().skipped) == (2, 1)
 
 
 def test_units_of_one_title_keep_rows_of_their_own(sink: Sink) -> None:
