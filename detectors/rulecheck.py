@@ -24,7 +24,7 @@ from unsprawl.records import Candidate, Document
 if TYPE_CHECKING:
     from unsprawl.detectors.detector import ContentDetector
 
-__all__ = ["Problem", "check", "check_rule"]
+__all__ = ["Checked", "Problem", "check", "check_rule"]
 
 _EXAMPLES: Final = 2
 _NEGATIVES: Final = 1
@@ -46,24 +46,27 @@ class Problem:
         return f"{self.place}: rule '{self.rule}': {self.what}" if self.rule else self.what
 
 
-def check(paths: Sequence[Path] = ()) -> list[Problem]:
-    """The problems of the rules in ``paths``, tried beside all built-in rules (no path: of those)."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How many rules were tried, and what is wrong with them."""
+
+    rules: int
+    problems: tuple[Problem, ...]
+
+
+def check(paths: Sequence[Path] = ()) -> Checked:
+    """Try the rules in ``paths`` beside all built-in ones (no path: those)."""
     try:
         everything = load(paths)
+        detectors = _detectors(everything)
     except RuleError as error:
-        return [Problem("", "", error.message)]
+        return Checked(0, (Problem("", "", error.message),))
     files = {str(path) for path in paths}
     own = [
         rule for rule in everything.rules if not paths or rule.file in files or _is_below(rule.file, paths)
     ]
-    try:
-        detectors = _detectors(everything)
-    except RuleError as error:
-        return [Problem("", "", error.message)]
-    problems: list[Problem] = []
-    for rule in own:
-        problems += check_rule(rule, detectors)
-    return problems
+    problems = tuple(problem for rule in own for problem in check_rule(rule, detectors))
+    return Checked(len(own), problems)
 
 
 def check_rule(rule: Rule, detectors: Sequence[ContentDetector]) -> list[Problem]:

@@ -121,7 +121,10 @@ def check(paths: tuple[Path, ...]) -> int:
     """
     from unsprawl.detectors.rulecheck import check as run
 
-    problems = list(run(paths))
-    for problem in problems:
+    checked = run(paths)
+    for problem in checked.problems:
         click.echo(f"error: {problem}", err=True)
-    return int(ExitCode.USAGE if problems else ExitCode.CLEAN)
+    if checked.problems:
+        return int(ExitCode.USAGE)
+    click.echo(f"{checked.rules} rules, no problems")
+    return int(ExitCode.CLEAN)

@@ -138,7 +138,8 @@ def step(
             else:
                 done.absorb(tally)
                 tally, reached = _Tally(), event.cursor
-                if done.spent(budget, deadline):
+                # An empty cursor says "from the start": nobody could go on from there.
+                if event.cursor and done.spent(budget, deadline):
                     finished = False
                     break
     except SourceError as error:

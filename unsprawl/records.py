@@ -158,7 +158,10 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """All before this point of the unit was delivered."""
+    """All before this point of the unit was delivered.
+
+    An empty cursor ends a unit that begins anew in the next run: no step goes on from it.
+    """
 
     cursor: Cursor
 

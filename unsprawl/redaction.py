@@ -49,6 +49,8 @@ _DIGEST_LENGTHS: Final = frozenset({40, 64, 96, 128})
 #: An unbroken run shorter than this is a name's part: ``web-7d4b9c6f5-x2k9p``.
 _SHORTEST_RANDOM: Final = 12
 _LONGEST_SHOWN_PIECE: Final = 8
+#: What follows a value on the heels of a sign that passwords contain may be more of it than the rule took.
+_REST = re.compile(rb"[&!$%^*~+|][^\s\"'`<>]{1,64}")
 _HEAD = re.compile(r"[A-Za-z0-9_+-]+")
 _TAIL = re.compile(r"[A-Za-z0-9_+-]+\Z")
 _BESIDE = re.compile(r"[A-Za-z0-9+=_-]+")
@@ -96,6 +98,8 @@ class Redactor:
             else:  # overlaps the candidate: what sticks out is a part of it
                 spans += [(low, start, MASK)] if low < start else []
                 spans += [(end, high, MASK)] if high > end else []
+        if rest := _REST.match(window, end):
+            spans.append((end, rest.end(), MASK))
         first = max(before.rfind(b"\n"), before.rfind(b"\r")) + 1
         last = min((at for mark in b"\n\r" if (at := window.find(mark, end)) >= 0), default=len(window))
         left, right = "", ""

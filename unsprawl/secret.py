@@ -76,7 +76,8 @@ class Secret:
         prefix = self.prefix[:_LONGEST_PREFIX] if self.prefix and text.startswith(self.prefix) else ""
         hidden = len(text) - len(prefix)
         tail = text[-_TAIL:] if hidden >= _SHORTEST_SHOWN else ""
-        return f"{prefix}…{tail}" if tail.isprintable() else f"{prefix}…"
+        # A preview is printed on terminals: what is no plain character there is not shown.
+        return f"{prefix}…{tail}" if tail.isascii() and tail.isprintable() else f"{prefix}…"
 
     def __repr__(self) -> str:
         return f"Secret({self.preview!r})"

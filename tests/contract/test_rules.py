@@ -88,8 +88,8 @@ def rule_file(folder: Path, **changes: str) -> Path:
 
 
 def test_a_users_good_rule_has_no_problem(tmp_path: Path) -> None:
-    assert rulecheck.check([rule_file(tmp_path)]) == []
-    assert rulecheck.check([tmp_path]) == []
+    assert rulecheck.check([rule_file(tmp_path)]) == rulecheck.Checked(1, ())
+    assert rulecheck.check([tmp_path]) == rulecheck.Checked(1, ())
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_users_good_rule_has_no_problem(tmp_path: Path) -> None:
     ],
 )
 def test_a_users_mistake_is_told(tmp_path: Path, key: str, value: str, what: str) -> None:
-    problems = rulecheck.check([rule_file(tmp_path, **{key: value})])
+    problems = rulecheck.check([rule_file(tmp_path, **{key: value})]).problems
     assert what in "\n".join(str(problem) for problem in problems)
 
 
@@ -127,4 +127,4 @@ def test_a_pattern_that_is_not_linear_is_told(tmp_path: Path) -> None:
         superset="'acmetok_ [a-z0-9]'",
         examples="['acmetok_<lowerdigits:26>;;', 'x acmetok_<lowerdigits:24>;;']",
     )
-    assert "for a megabyte" in "\n".join(str(problem) for problem in rulecheck.check([path]))
+    assert "for a megabyte" in "\n".join(str(problem) for problem in rulecheck.check([path]).problems)

@@ -146,6 +146,12 @@ def test_a_batch_ends_at_a_checkpoint() -> None:
     assert step(source, second.cursor, budget=ONE).done
 
 
+def test_a_step_does_not_end_where_the_next_would_begin_anew() -> None:
+    batch = step(ScriptedSource([doc("a"), doc("b"), Checkpoint({})]), budget=ONE)
+    assert batch.done
+    assert batch.cursor == {}
+
+
 def test_without_a_checkpoint_a_unit_is_read_to_its_end() -> None:
     batch = step(ScriptedSource([doc("a"), doc("b"), Unchanged(4)]), budget=ONE)
     assert batch.done
