@@ -137,7 +137,7 @@ def _failed(error: Exception, session: Session) -> int:
     if session.debug:
         import traceback
 
-        from unsprawl.store.escape import plain
+        from unsprawl.report.escape import plain
 
         for line in "".join(traceback.format_exception(error)).splitlines():
             click.echo(plain(line), err=True)
@@ -160,7 +160,7 @@ def _failed(error: Exception, session: Session) -> int:
 
 
 def _say(message: str, hint: str) -> None:
-    from unsprawl.store.escape import plain
+    from unsprawl.report.escape import plain
 
     click.echo(f"error: {plain(message)}", err=True)
     if hint:

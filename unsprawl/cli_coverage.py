@@ -36,8 +36,8 @@ def coverage(
 
     Exit codes: 0 shown, 2 a wrong option or run, 4 the store or its key failed.
     """
-    from unsprawl.store import escape
-    from unsprawl.store.export import coverage_record
+    from unsprawl.report import escape
+    from unsprawl.report.export import coverage_record
 
     chosen = choose_format(format, output)
     if chosen not in _FORMATS:
@@ -63,7 +63,7 @@ def coverage(
         elif chosen == "jsonl":
             out.writelines(escape.json_line(each) + "\n" for each in records)
         elif chosen == "table":
-            from unsprawl.store.tables import coverage as draw
+            from unsprawl.report.tables import coverage as draw
 
             if record:
                 ended = f", ended {record.finished_at[:16].replace('T', ' ')}" if record.finished_at else ""
@@ -73,7 +73,7 @@ def coverage(
                 out.write("No run yet.\n")
             draw(rows, out)
         else:
-            from unsprawl.store.tables import records as listed
+            from unsprawl.report.tables import records as listed
 
             lines = [
                 {**each, "gaps": len(each["gaps"]), "reasons": "; ".join(each["reasons"])} for each in records

@@ -25,7 +25,7 @@ from unsprawl.errors import ExitCode
 if TYPE_CHECKING:
     from unsprawl.config import Config
     from unsprawl.jobs import Result
-    from unsprawl.store.cases import Tally
+    from unsprawl.report.cases import Tally
 
 __all__ = ["crawl", "summary"]
 
@@ -91,7 +91,7 @@ def crawl(
     from unsprawl.jobs import DEFAULT_CONFIDENCE, Options
     from unsprawl.jobs import crawl as run
     from unsprawl.progress import watching
-    from unsprawl.store.cases import tally
+    from unsprawl.report.cases import tally
 
     configured = DEFAULT_CONFIDENCE if loaded.min_confidence is None else loaded.min_confidence
     options = Options(
@@ -120,7 +120,7 @@ def crawl(
 
 def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: TextIO) -> None:
     """What a person wants to know in the morning: what is new, what was read, what to do next."""
-    from unsprawl.store.wording import severities, size
+    from unsprawl.report.wording import severities, size
 
     worst = severities(counts.open_severity)
     still_open = sum(counts.open_severity.values())

@@ -54,7 +54,7 @@ def doctor(config: Path, format: str | None, output: Path | None) -> int:
       4  the store or its key cannot be used
     """
     from unsprawl.config import load
-    from unsprawl.store import escape
+    from unsprawl.report import escape
 
     loaded = load(config)
     chosen = choose_format(format, output, piped="table")

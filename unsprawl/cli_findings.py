@@ -103,7 +103,7 @@ def _report(
     show_secrets: bool,
     piped: str,
 ) -> int:
-    from unsprawl.store.export import Report
+    from unsprawl.report.export import Report
     from unsprawl.store.findings import Filter
 
     chosen = choose_format(format, output, piped=piped)
@@ -154,7 +154,7 @@ def show(
       unsprawl findings show 3fa9c1 --format markdown --output ticket.md
     """
     from unsprawl.cli_report import sink
-    from unsprawl.store import casefile
+    from unsprawl.report import casefile
     from unsprawl.store.findings import Filter
 
     chosen = choose_format(format, output, piped="table")

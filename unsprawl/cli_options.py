@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from unsprawl.store.escape import plain
+from unsprawl.report.escape import plain
 
 __all__ = [
     "DEFAULT_STORE",

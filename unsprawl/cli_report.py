@@ -13,11 +13,11 @@ import click
 from unsprawl import __version__
 from unsprawl.cli_options import inform
 from unsprawl.errors import ExitCode
-from unsprawl.store.cases import SEVERITIES, Row, Tally
-from unsprawl.store.escape import plain
-from unsprawl.store.export import Report, RuleNote, check_output, destination, write
+from unsprawl.report.cases import SEVERITIES, Row, Tally
+from unsprawl.report.escape import plain
+from unsprawl.report.export import Report, RuleNote, check_output, destination, write
+from unsprawl.report.wording import counted, severities
 from unsprawl.store.sink import CoverageRow
-from unsprawl.store.wording import counted, severities
 
 if TYPE_CHECKING:
     from unsprawl.jobs import Result

@@ -59,7 +59,7 @@ def list_(
       unsprawl rules list --rules our-rules/ --format json
     """  # fmt: skip
     from unsprawl.detectors.rules import load
-    from unsprawl.store import escape
+    from unsprawl.report import escape
 
     chosen = choose_format(format, output)
     if chosen not in _FORMATS:
@@ -75,7 +75,7 @@ def list_(
         elif chosen == "jsonl":
             out.writelines(escape.json_line(record) + "\n" for record in found)
         else:
-            from unsprawl.store.tables import records
+            from unsprawl.report.tables import records
 
             lines = ([_cell(record[name]) for name in _COLUMNS] for record in found)
             records(_COLUMNS, lines, chosen, out)

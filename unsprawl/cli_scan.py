@@ -21,8 +21,8 @@ from unsprawl.cli_options import (
 )
 from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of
 from unsprawl.errors import ConfigError, ExitCode
-from unsprawl.store.cases import Row, tally
-from unsprawl.store.escape import plain
+from unsprawl.report.cases import Row, tally
+from unsprawl.report.escape import plain
 
 __all__ = ["scan"]
 

@@ -13,7 +13,7 @@ from unsprawl.cli_options import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from unsprawl.config import Config
-    from unsprawl.store.export import RuleNote
+    from unsprawl.report.export import RuleNote
     from unsprawl.store.findings import Store
 
 __all__ = ["notes", "reading"]

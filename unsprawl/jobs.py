@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from unsprawl import pipeline
 from unsprawl.examine import Examiner
 from unsprawl.executors import Executor, Inbox, Processes, Run, Task, Threads
-from unsprawl.pipeline import Budget, Progress
+from unsprawl.pipeline import Progress
 from unsprawl.records import Batch, Counts, Seen, Source
 from unsprawl.secret import Keys
+from unsprawl.step import Budget, step
 
 if TYPE_CHECKING:
     from unsprawl.config import Config, SourceConfig
@@ -109,7 +110,7 @@ class _Steps:
         def run(task: Task) -> Batch:
             name = task.source
             accept = specs[name].config.accept
-            return pipeline.step(
+            return step(
                 built[name](),
                 task.unit,
                 task.cursor,

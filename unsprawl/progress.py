@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
-from unsprawl.store.escape import plain
+from unsprawl.report.escape import plain
 
 if TYPE_CHECKING:
     from unsprawl.records import Batch
@@ -102,7 +102,7 @@ class Lines(_Board):
         if now - self._last < self._pause:
             return
         self._last = now
-        from unsprawl.store.wording import size
+        from unsprawl.report.wording import size
 
         with self.lock:
             all_of = list(self.sources.values())
@@ -146,7 +146,7 @@ class Live(_Board):
         from rich.table import Table
         from rich.text import Text
 
-        from unsprawl.store.wording import size
+        from unsprawl.report.wording import size
 
         grid = Table.grid(padding=(0, 1))
         grid.add_column(no_wrap=True, max_width=24, overflow="ellipsis")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from unsprawl.records import Gap
-from unsprawl.store.export import Report
+from unsprawl.report.export import Report
 from unsprawl.store.sink import CoverageRow
 
 #: What a stranger may call a file, a page or himself.

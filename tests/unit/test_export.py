@@ -14,9 +14,9 @@ import pytest
 from report_rows import HOSTILE, coverage, hostile_row, report, row
 
 from unsprawl.errors import ConfigError
-from unsprawl.store import escape, export
-from unsprawl.store.cases import gather, surface, tally
-from unsprawl.store.export import FORMATS, Report
+from unsprawl.report import escape, export
+from unsprawl.report.cases import gather, surface, tally
+from unsprawl.report.export import FORMATS, Report
 from unsprawl.store.rows import FIELDS
 from unsprawl.store.sink import CoverageRow
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from report_rows import HOSTILE, coverage, hostile_row, report, row
 
-from unsprawl.store import html
+from unsprawl.report import html
 from unsprawl.store.sink import CoverageRow
 
 VOID = {"meta", "br", "input", "rect"}

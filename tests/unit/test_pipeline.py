@@ -19,7 +19,6 @@ from unsprawl.detectors.rules import Rule
 from unsprawl.errors import AuthError, UnreadableError
 from unsprawl.examine import Examiner
 from unsprawl.executors import Task, Threads
-from unsprawl.pipeline import Budget
 from unsprawl.records import (
     Batch,
     Candidate,
@@ -38,6 +37,8 @@ from unsprawl.records import (
 )
 from unsprawl.redaction import Redactor
 from unsprawl.secret import Keys, Secret
+from unsprawl.step import Budget
+from unsprawl.step import step as take_step
 
 KEYS = Keys.derive(b"pipeline tests".ljust(32))
 WORD = re.compile(rb"key=(\w+)")
@@ -131,7 +132,7 @@ def unseen(_key: str) -> None:
 def step(
     source: ScriptedSource, cursor: Cursor | None = None, budget: Budget | None = None, **more: Any
 ) -> Batch:
-    return pipeline.step(source, Unit("u"), cursor, unseen, budget or Budget(), EXAMINER, **more)
+    return take_step(source, Unit("u"), cursor, unseen, budget or Budget(), EXAMINER, **more)
 
 
 ONE = Budget(documents=1)
@@ -312,7 +313,7 @@ def crawl(*sources: ScriptedSource, sink: ListSink | None = None) -> tuple[ListS
     by_name = {source.name: source for source in sources}
 
     def take(task: Task) -> Batch:
-        return pipeline.step(by_name[task.source], task.unit, task.cursor, unseen, ONE, EXAMINER)
+        return take_step(by_name[task.source], task.unit, task.cursor, unseen, ONE, EXAMINER)
 
     threads = Threads(2, lambda: take, inbox)
     try:

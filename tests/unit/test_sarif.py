@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from report_rows import coverage, hostile_row, report, row
 
-from unsprawl.store import sarif
+from unsprawl.report import sarif
 
 SCHEMA = Path(__file__).parents[1] / "fakes" / "sarif-2.1.0.schema.json"
 REFERENCE = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")

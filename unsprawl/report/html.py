@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from jinja2 import Environment
 from markupsafe import Markup
 
-from unsprawl.store import escape
-from unsprawl.store.cases import SEVERITIES, Case, gather, place, surface
+from unsprawl.report import escape
+from unsprawl.report.cases import SEVERITIES, Case, gather, place, surface
 
 if TYPE_CHECKING:
-    from unsprawl.store.export import Report
+    from unsprawl.report.export import Report
 
 __all__ = ["MOST_FINDINGS", "MOST_PLACES", "write"]
 
@@ -34,7 +34,7 @@ _BAR: Final = 240
 
 def write(report: Report, out: TextIO) -> None:
     """Write the page."""
-    folder = resources.files("unsprawl.store") / "templates"
+    folder = resources.files("unsprawl.report") / "templates"
     style = (folder / "report.css").read_text("utf-8")
     script = (folder / "report.js").read_text("utf-8")
     environment = Environment(autoescape=True, finalize=_finalize, trim_blocks=True, lstrip_blocks=True)

@@ -19,11 +19,11 @@ from typing import Any, Final, Protocol, TextIO
 
 from unsprawl.errors import ConfigError
 from unsprawl.records import Gap
-from unsprawl.store import escape
-from unsprawl.store.cases import Row, Tally, gather, place, tally
+from unsprawl.report import escape
+from unsprawl.report.cases import Row, Tally, gather, place, tally
+from unsprawl.report.wording import counted, severities
 from unsprawl.store.rows import FIELDS
 from unsprawl.store.sink import CoverageRow
-from unsprawl.store.wording import counted, severities
 
 __all__ = ["FORMATS", "Report", "RuleNote", "check_output", "coverage_record", "destination", "write"]
 
@@ -80,15 +80,15 @@ def write(report: Report, format: str, out: TextIO) -> None:
     elif format == "markdown":
         _markdown(report, out)
     elif format == "sarif":
-        from unsprawl.store import sarif
+        from unsprawl.report import sarif
 
         sarif.write(report, out)
     elif format == "html":
-        from unsprawl.store import html
+        from unsprawl.report import html
 
         html.write(report, out)
     elif format == "table":
-        from unsprawl.store import tables
+        from unsprawl.report import tables
 
         tables.findings(report, out)
     else:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from unsprawl.store import escape
-from unsprawl.store.cases import Row, place
+from unsprawl.report import escape
+from unsprawl.report.cases import Row, place
 
 if TYPE_CHECKING:
-    from unsprawl.store.export import RuleNote
+    from unsprawl.report.export import RuleNote
 
 __all__ = ["FORMATS", "CaseFile", "write"]
 
@@ -98,7 +98,7 @@ def _day(moment: str | None) -> str:
 def _page(file: CaseFile, out: TextIO) -> None:
     from rich.text import Text
 
-    from unsprawl.store.tables import console
+    from unsprawl.report.tables import console
 
     screen = console(out)
 

@@ -18,13 +18,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from unsprawl.store import escape
-from unsprawl.store.cases import Case, Row, gather, place
+from unsprawl.report import escape
+from unsprawl.report.cases import Case, Row, gather, place
+from unsprawl.report.wording import counted, severities, size
 from unsprawl.store.sink import CoverageRow
-from unsprawl.store.wording import counted, severities, size
 
 if TYPE_CHECKING:
-    from unsprawl.store.export import Report
+    from unsprawl.report.export import Report
 
 __all__ = ["console", "coverage", "findings", "records"]
 

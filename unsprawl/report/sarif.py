@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from unsprawl.store import escape
-from unsprawl.store.cases import Row
+from unsprawl.report import escape
+from unsprawl.report.cases import Row
 
 if TYPE_CHECKING:
-    from unsprawl.store.export import Report
+    from unsprawl.report.export import Report
 
 __all__ = ["SCHEMA", "write"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unsprawl.store.cases import SEVERITIES
+from unsprawl.report.cases import SEVERITIES
 
 __all__ = ["counted", "severities", "size"]
 

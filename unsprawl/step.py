@@ -1,0 +1,221 @@
+"""One step of the crawl: read a unit until the budget is spent and a checkpoint has come.
+
+A step is the only unit of work. It needs nothing but its arguments, so it runs in any process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
+
+from unsprawl.errors import AuthError, SourceError
+from unsprawl.examine import Examiner, defect
+from unsprawl.records import (
+    Batch,
+    Counts,
+    Cursor,
+    Document,
+    Gap,
+    Occurrence,
+    Seen,
+    Skipped,
+    Source,
+    Stream,
+    Unchanged,
+    Unit,
+)
+
+if TYPE_CHECKING:
+    from unsprawl.config import AcceptedGap
+
+__all__ = ["Budget", "accepted", "step"]
+
+_Gapped = TypeVar("_Gapped", Gap, Skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much one step may read before its next checkpoint ends it."""
+
+    documents: int = 2_000
+    read_bytes: int = 256 << 20
+    seconds: float = 15.0
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What came since the last checkpoint."""
+
+    documents: list[bytes] = field(default_factory=list)
+    seen: list[tuple[bytes, str]] = field(default_factory=list)
+    occurrences: list[Occurrence] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    read: int = 0
+    unchanged: int = 0
+    read_bytes: int = 0
+
+    def absorb(self, later: _Tally) -> None:
+        self.documents += later.documents
+        self.seen += later.seen
+        self.occurrences += later.occurrences
+        self.gaps += later.gaps
+        self.read += later.read
+        self.unchanged += later.unchanged
+        self.read_bytes += later.read_bytes
+
+    def spent(self, budget: Budget, deadline: float) -> bool:
+        return (
+            self.read >= budget.documents
+            or self.read_bytes >= budget.read_bytes
+            or time.monotonic() >= deadline
+        )
+
+    @property
+    def counts(self) -> Counts:
+        excluded = sum(gap.excluded for gap in self.gaps)
+        skipped = len(self.gaps) - excluded
+        return Counts(self.read, self.unchanged, skipped, excluded, self.read_bytes)
+
+
+def step(
+    source: Source,
+    unit: Unit,
+    cursor: Cursor | None,
+    seen: Seen,
+    budget: Budget,
+    examiner: Examiner,
+    accept: Sequence[AcceptedGap] = (),
+    *,
+    remember: bool = True,
+) -> Batch:
+    """Read ``unit`` from ``cursor`` on until the budget is spent and a checkpoint has come. Never raises.
+
+    Without a checkpoint the unit is read to its end. When reading breaks off, what was read before
+    counts, the cursor stays at the last checkpoint, and the batch carries the failure. ``remember``
+    is off where no store will be asked what was seen.
+    """
+    done, tally = _Tally(), _Tally()
+    deadline = time.monotonic() + budget.seconds
+    reached: Cursor | None = None
+    failure: Gap | None = None
+    fatal = False
+    finished = True
+    try:
+        for event in source.read(unit, cursor, seen):
+            if isinstance(event, Document):
+                _take(event, source, examiner, accept, tally, remember=remember)
+            elif isinstance(event, Unchanged):
+                tally.unchanged += event.count
+            elif isinstance(event, Skipped):
+                tally.gaps.append(examiner.gap(accepted(event, accept)))
+            else:
+                done.absorb(tally)
+                tally, reached = _Tally(), event.cursor
+                # An empty cursor says "from the start": nobody could go on from there.
+                if event.cursor and done.spent(budget, deadline):
+                    finished = False
+                    break
+    except SourceError as error:
+        failure = examiner.gap(Skipped(unit.id, error.message, error.hint))
+        fatal = isinstance(error, AuthError)
+    except Exception as error:  # noqa: BLE001  # a defect of one source must not end the others
+        failure = examiner.gap(defect(error, unit.id, "reading"))
+    done.absorb(tally)
+    return Batch(
+        source=source.name,
+        unit=examiner.unit(source.name, unit),
+        counts=done.counts,
+        occurrences=tuple(done.occurrences),
+        documents=tuple(done.documents),
+        seen=tuple(done.seen),
+        gaps=tuple(done.gaps),
+        cursor=reached,
+        done=finished,
+        failure=failure,
+        fatal=fatal,
+    )
+
+
+def _take(
+    document: Document,
+    source: Source,
+    examiner: Examiner,
+    accept: Sequence[AcceptedGap],
+    tally: _Tally,
+    *,
+    remember: bool,
+) -> None:
+    meter = _Meter()
+    examined = examiner.examine(source.name, source.type, meter.watch(document))
+    tally.read += 1
+    tally.read_bytes += meter.read_bytes
+    tally.occurrences += examined.occurrences
+    tally.gaps += [accepted(gap, accept) for gap in examined.gaps]
+    # Only what was read wholly is remembered: a broken archive is met again on the next run, and what
+    # an unread part held is not taken for gone.
+    if remember and examined.whole:
+        name = examiner.keys.name(source.name, document.uri)
+        tally.documents.append(name)
+        if document.version is not None:
+            if document.key and document.key != document.uri:
+                name = examiner.keys.name(source.name, document.key)
+            tally.seen.append((name, document.version))
+
+
+def accepted(gap: _Gapped, accept: Sequence[AcceptedGap]) -> _Gapped:
+    """``gap``, marked as excluded when its owner accepted it and the date has not passed."""
+    if not gap.excluded and any(known.covers(gap.uri, gap.reason) for known in accept):
+        return replace(gap, excluded=True)
+    return gap
+
+
+class _Meter:
+    """Counts the bytes of one document as they are fetched."""
+
+    __slots__ = ("read_bytes",)
+
+    def __init__(self) -> None:
+        self.read_bytes = 0
+
+    def watch(self, document: Document) -> Document:
+        body = document.body
+        if not isinstance(body, Stream):
+            self.read_bytes = len(body)
+            return document
+        opener = body.open
+
+        def opened(offset: int) -> BinaryIO:
+            return cast(BinaryIO, _Metered(opener(offset), self))
+
+        return replace(document, body=replace(body, open=opened))
+
+
+class _Metered:
+    """A binary file that tells its meter what is read from it."""
+
+    __slots__ = ("_file", "_meter")
+
+    def __init__(self, file: BinaryIO, meter: _Meter) -> None:
+        self._file = file
+        self._meter = meter
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._meter.read_bytes += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        self._meter.read_bytes += count
+        return count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
