@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from unsprawl.estate.imagery import Layer, Step, build, layer
+from unsprawl.estate.push import push
+from unsprawl.estate.registry_server import RegistryServer
 from unsprawl.placeholders import fill
 
 KILLS = 20
@@ -107,15 +110,34 @@ def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[st
         token = shared if n % 11 == 0 else fill("<github-token:ghp_>", seed=f"object {n}")
         s3.put_object(Bucket="acme", Key=f"p{n % 5}/o{n}.txt", Body=f"{n} token: {token}\n".encode())
     s3.put_object(Bucket="acme", Key="p1/cold.txt", Body=b"cold", StorageClass="GLACIER")
-    sources = {
+    base = layer({"etc/base.env": f"GITHUB_TOKEN={shared}\n"})
+    with RegistryServer() as registry:
+        for n in range(12):
+            push(registry.url, f"team/app{n % 4}", build(steps_of(n, base)), f"v{n}")
+        images = {"type": "registry", "url": registry.url}
+        yield {**sources_of(root, endpoint), "images": images}, env
+    server.stop()
+
+
+def steps_of(n: int, base: Layer) -> list[Step]:
+    """An image on a base that all share, with a secret of its own that the next layer deletes."""
+    token = fill("<github-token:ghp_>", seed=f"image {n}")
+    secret = layer({"app/.env": f"GITHUB_TOKEN={token}\n", "app/data": f"{n}\n" * 2000})
+    return [
+        Step("ADD base /", base),
+        Step(f"COPY app{n} /app", secret),
+        Step("RUN rm /app/.env", layer({}, deletes=["app/.env"])),
+    ]
+
+
+def sources_of(root: Path, endpoint: str) -> dict[str, Any]:
+    return {
         "tree": {"type": "files", "paths": [str(root)]},
         "bucket": {
             "type": "s3", "endpoint_url": endpoint, "buckets": ["acme"], "region": "us-east-1",
             "access_key": "${RESUME_ACCESS}", "secret_key": "${RESUME_SECRET}",
         },
     }  # fmt: skip
-    yield sources, env
-    server.stop()
 
 
 def test_killed_at_random_instants_it_converges(
