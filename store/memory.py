@@ -21,6 +21,8 @@ __all__ = ["MemorySink"]
 class MemorySink:
     """Implements ``Sink`` without remembering anything of earlier runs."""
 
+    full = True
+
     def __init__(self) -> None:
         self._started = datetime.now(UTC)
         self._occurrences: dict[tuple[str, str, bytes, int], Occurrence] = {}

@@ -49,7 +49,13 @@ class CoverageRow:
 
 
 class Sink(Protocol):
-    """Where one run's batches go. Texts arrive redacted; used by the coordinator of a job alone."""
+    """Where one run's batches go. Texts arrive redacted; used by the coordinator of a job alone.
+
+    ``full``: the run reads everything, whatever was seen before.
+    """
+
+    @property
+    def full(self) -> bool: ...
 
     def finished_units(self, source: str) -> frozenset[str]:
         """Ids of the units this run has read to their end, or given up, before it was interrupted."""

@@ -30,11 +30,15 @@ _HOPELESS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One step to take: read ``unit`` of ``source`` from ``cursor`` on."""
+    """One step to take: read ``unit`` of ``source`` from ``cursor`` on.
+
+    ``full``: everything, whatever earlier runs have seen of it.
+    """
 
     source: str
     unit: Unit
     cursor: Cursor | None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,35 +93,44 @@ class _Detection:
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Everything a worker needs to take steps; sent to it once."""
+    """Everything a worker needs to take steps; sent to it once.
+
+    ``store`` is None where nothing is remembered.
+    """
 
     detection: _Detection
     sources: tuple[_SourceSpec, ...]
-    seen: Callable[[str], Seen] = field(compare=False)
-    remember: bool = True
+    store: Path | None = None
     budget: Budget = Budget()
 
     def build(self) -> Run:
         judge = examiner(self.detection)
         specs = {spec.name: spec for spec in self.sources}
         built = {name: cache(spec.build) for name, spec in specs.items()}
-        seen = {name: self.seen(name) for name in specs}
+        seen = {name: self._seen(name, judge.version) for name in specs}
 
         def run(task: Task) -> Batch:
             name = task.source
-            accept = specs[name].config.accept
             return step(
                 built[name](),
                 task.unit,
                 task.cursor,
-                seen[name],
+                _never if task.full else seen[name],
                 self.budget,
                 judge,
-                accept,
-                remember=self.remember,
+                specs[name].config.accept,
+                remember=self.store is not None,
             )
 
         return run
+
+    def _seen(self, source: str, detection: str) -> Seen:
+        """Answers from the store, which is opened on the first question: it may not exist before."""
+        if self.store is None:
+            return _never
+        from unsprawl.store.ledger import seen_reader
+
+        return seen_reader(self.store, self.detection.keys, source, detection)
 
 
 _this_thread = threading.local()
@@ -180,12 +189,13 @@ def scan(
         False,
         keys or load_keys(),
     )
-    steps = _Steps(detection, (spec,), _never_seen, remember=False)
+    steps = _Steps(detection, (spec,))
+    sources = [spec.build()]
     sink = MemorySink()
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()
-        executor_for = _executors(steps, options.jobs, inbox, stack)
-        readable = _run(steps, sink, executor_for, inbox, progress)
+        executor_for = _executors(steps, sources, options.jobs, inbox, stack)
+        readable = _run(steps, sources, sink, executor_for, inbox, progress)
     return Result(
         rows=partial(sink.rows, show_secrets=options.show_secrets),
         coverage=sink.coverage(),
@@ -216,19 +226,18 @@ def crawl(
         config.seal == "open" or (config.seal is None and config.verify),
         keys,
     )
-    judge = examiner(detection)
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
-    seen: Callable[[str], Seen] = _never_seen if options.full else _SeenInStore(path, keys, judge.version)
-    steps = _Steps(detection, specs, seen)
+    steps = _Steps(detection, specs, path)
+    sources = [spec.build() for spec in specs]
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()
         # Workers first: a forked child must inherit neither the lock nor the store's connection.
-        executor_for = _executors(steps, options.jobs or config.jobs, inbox, stack)
+        executor_for = _executors(steps, sources, options.jobs or config.jobs, inbox, stack)
         stack.enter_context(job_lock(path, job))
         store = stack.enter_context(Store.open(path, keys))
-        run = store.begin(job, config.file.name, judge.version, full=options.full)
-        readable = _run(steps, run, executor_for, inbox, progress)
+        run = store.begin(job, config.file.name, examiner(detection).version, full=options.full)
+        readable = _run(steps, sources, run, executor_for, inbox, progress)
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
         return Result(
@@ -246,13 +255,14 @@ def crawl(
 
 def _run(
     steps: _Steps,
+    sources: Sequence[Source],
     sink: Sink,
     executor_for: Callable[[Source], Executor],
     inbox: Inbox,
     progress: Progress | None,
 ) -> bool:
     return pipeline.run(
-        [spec.build() for spec in steps.sources],
+        sources,
         sink,
         executor_for,
         inbox,
@@ -263,12 +273,12 @@ def _run(
 
 
 def _executors(
-    steps: _Steps, jobs: int | None, inbox: Inbox, stack: ExitStack
+    steps: _Steps, sources: Sequence[Source], jobs: int | None, inbox: Inbox, stack: ExitStack
 ) -> Callable[[Source], Executor]:
     """The executor of each source: processes for bulk stores, threads for tenants and for a single job."""
-    examiner(steps.detection)
+    examiner(steps.detection)  # forked workers share what is loaded before
     count = jobs or os.cpu_count() or 1
-    placed = {spec.build().reads_in for spec in steps.sources}
+    placed = {source.reads_in for source in sources}
     executors: dict[str, Executor] = {}
     if "worker" in placed:
         kind = Processes if count > 1 else Threads
@@ -284,22 +294,8 @@ def _first(*values: float | None) -> float:
     return next(value for value in values if value is not None)
 
 
-def _never_seen(_source: str) -> Seen:
-    return lambda _key: None
-
-
-@dataclass(frozen=True, slots=True)
-class _SeenInStore:
-    """Opens, in the worker that asks, what the store remembers of a source."""
-
-    path: Path
-    keys: Keys
-    detection: str
-
-    def __call__(self, source: str) -> Seen:
-        from unsprawl.store.ledger import seen_reader
-
-        return seen_reader(self.path, self.keys, source, self.detection)
+def _never(_key: str) -> str | None:
+    return None
 
 
 def _stored_rows(path: Path, keys: Keys) -> Iterator[dict[str, Any]]:

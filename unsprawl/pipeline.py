@@ -180,7 +180,7 @@ class _Loop:
             self._commit(course, Batch(source=name, unit=unit, done=True, failure=course.stopped, fatal=True))
         else:
             course.open_units += 1
-            course.executor.submit(Task(name, item, self.sink.cursor(name, unit.id)))
+            course.executor.submit(Task(name, item, self.sink.cursor(name, unit.id), self.sink.full))
 
     def _listing_ended(self, course: _Course, ended: _ListingEnded) -> None:
         course.listing = False
@@ -200,7 +200,7 @@ class _Loop:
         if batch.fatal:
             course.stopped = course.stopped or batch.failure
         if not batch.done and not course.stopped:
-            course.executor.submit(Task(task.source, task.unit, batch.cursor))
+            course.executor.submit(replace(task, cursor=batch.cursor))
             return
         if not batch.done:
             stopped = replace(batch, counts=Counts(), occurrences=(), documents=(), seen=(), gaps=())

@@ -283,6 +283,7 @@ def test_any_cut_into_steps_commits_the_same(shapes: Sequence[tuple[str, Any]], 
 class ListSink:
     """Remembers what the loop commits."""
 
+    full: bool = False
     batches: list[Batch] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
@@ -365,3 +366,21 @@ def test_finished_units_are_not_read_again() -> None:
         sink=ListSink(finished={"script": frozenset({"1"})}),
     )
     assert [batch.unit.id for batch in sink.batches] == ["2"]
+
+
+def test_a_full_run_says_so_with_every_task() -> None:
+    asked: list[bool] = []
+
+    def take(task: Task) -> Batch:
+        asked.append(task.full)
+        return take_step(source, task.unit, task.cursor, unseen, ONE, EXAMINER)
+
+    script: list[Event] = [doc("a"), Checkpoint({"at": 2}), doc("b"), Checkpoint({"at": 4}), doc("c")]
+    source = ScriptedSource(script)
+    for full in (True, False):
+        inbox: SimpleQueue[Any] = SimpleQueue()
+        threads = Threads(1, lambda: take, inbox)
+        sink = cast(Any, ListSink(full=full))
+        pipeline.run([source], sink, lambda _, threads=threads: threads, inbox, EXAMINER, accept={})
+        threads.close()
+    assert asked == [True] * 3 + [False] * 3
