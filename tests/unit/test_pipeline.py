@@ -368,19 +368,23 @@ def test_finished_units_are_not_read_again() -> None:
     assert [batch.unit.id for batch in sink.batches] == ["2"]
 
 
-def test_a_full_run_says_so_with_every_task() -> None:
-    asked: list[bool] = []
+def tasks_of(source: ScriptedSource, sink: ListSink) -> list[Task]:
+    """The tasks that the loop gives out."""
+    asked: list[Task] = []
 
     def take(task: Task) -> Batch:
-        asked.append(task.full)
+        asked.append(task)
         return take_step(source, task.unit, task.cursor, unseen, ONE, EXAMINER)
 
+    inbox: SimpleQueue[Any] = SimpleQueue()
+    threads = Threads(1, lambda: take, inbox)
+    pipeline.run([source], cast(Any, sink), lambda _: threads, inbox, EXAMINER, accept={})
+    threads.close()
+    return asked
+
+
+def test_a_full_run_says_so_with_every_task() -> None:
     script: list[Event] = [doc("a"), Checkpoint({"at": 2}), doc("b"), Checkpoint({"at": 4}), doc("c")]
-    source = ScriptedSource(script)
     for full in (True, False):
-        inbox: SimpleQueue[Any] = SimpleQueue()
-        threads = Threads(1, lambda: take, inbox)
-        sink = cast(Any, ListSink(full=full))
-        pipeline.run([source], sink, lambda _, threads=threads: threads, inbox, EXAMINER, accept={})
-        threads.close()
-    assert asked == [True] * 3 + [False] * 3
+        tasks = tasks_of(ScriptedSource(script), ListSink(full=full))
+        assert [task.full for task in tasks] == [full] * 3
