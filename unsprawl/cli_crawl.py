@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -54,6 +55,7 @@ def crawl(
     rules: tuple[Path, ...],
     exclude_rule: tuple[str, ...],
     min_confidence: float | None,
+    since: datetime | None,
     verify: bool | None,
     fail_on: str,
     quiet: bool,
@@ -88,18 +90,18 @@ def crawl(
     wanted = choose_format(format, output) if format or output else None
 
     from unsprawl.detectors import rules as rule_files
-    from unsprawl.jobs import DEFAULT_CONFIDENCE, Options
+    from unsprawl.jobs import Options
     from unsprawl.jobs import crawl as run
     from unsprawl.progress import watching
     from unsprawl.report.cases import tally
 
-    configured = DEFAULT_CONFIDENCE if loaded.min_confidence is None else loaded.min_confidence
     options = Options(
         jobs=jobs,
         rules=rules,
         exclude_rules=exclude_rule,
-        min_confidence=configured if min_confidence is None else min_confidence,
+        min_confidence=min_confidence,
         full=full,
+        since=since,
         debug=session().debug,
     )
     session().when_stopped = "what was read is kept: run the same command again to go on"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import click
 
@@ -33,6 +35,29 @@ FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
 DEFAULT_STORE: Final = Path("unsprawl.db")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Moment(click.ParamType[datetime]):
+    """A date or time in UTC (``2026-11-01``, ``2026-11-01T08:00``), or how long ago (``14d``, ``12h``)."""
+
+    name = "moment"
+    _AGO = re.compile(r"(\d{1,5})([wdhm])")
+    _UNITS: ClassVar = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        now = datetime.now(UTC)
+        try:
+            if ago := self._AGO.fullmatch(value):
+                return now - timedelta(**{self._UNITS[ago[2]]: int(ago[1])})
+            moment = datetime.fromisoformat(value)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no moment: write 14d, 12h, 2026-11-01 or 2026-11-01T08:00", param, ctx)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+_MOMENT: Final = Moment()
 
 
 class _Taught(click.Command):
@@ -142,6 +167,8 @@ def detection_options(command: _Command) -> _Command:
                          help="Leave a rule out, by its id or a pattern (`generic.*`). Repeatable."),
             click.option("--min-confidence", type=click.FloatRange(0, 1), metavar="0..1",
                          help="Report only what is at least this likely a credential."),
+            click.option("--since", type=_MOMENT, metavar="WHEN",
+                         help="Leave out what was last modified before: 14d, 12h, or a date (UTC)."),
             click.option("--verify/--no-verify", default=None,
                          help="Ask providers whether a secret still works: off, and not in this version."),
         ]

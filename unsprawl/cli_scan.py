@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def scan(
     rules: tuple[Path, ...],
     exclude_rule: tuple[str, ...],
     min_confidence: float | None,
+    since: datetime | None,
     verify: bool | None,
     only_active: bool,
     baseline: Path | None,
@@ -89,7 +91,7 @@ def scan(
     known = _read_baseline(baseline) if baseline else frozenset()
 
     from unsprawl.detectors import rules as rule_files
-    from unsprawl.jobs import DEFAULT_CONFIDENCE, Options
+    from unsprawl.jobs import Options
     from unsprawl.jobs import scan as run
     from unsprawl.progress import watching
 
@@ -97,8 +99,9 @@ def scan(
         jobs=jobs,
         rules=rules,
         exclude_rules=exclude_rule,
-        min_confidence=DEFAULT_CONFIDENCE if min_confidence is None else min_confidence,
+        min_confidence=min_confidence,
         show_secrets=show_secrets,
+        since=since,
         debug=session().debug,
     )
     session().when_stopped = "nothing was reported: a scan stores nothing"

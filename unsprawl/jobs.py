@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -35,13 +36,17 @@ _COORDINATOR_THREADS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a person may turn on the command line. ``jobs``: worker processes, default one a core."""
+    """What a person may turn on the command line.
+
+    ``jobs``: worker processes, default one a core. ``since``: what was last modified before is left out.
+    """
 
     jobs: int | None = None
     rules: tuple[Path, ...] = ()
     exclude_rules: tuple[str, ...] = ()
     min_confidence: float | None = None
     show_secrets: bool = False
+    since: datetime | None = None
     full: bool = False
     debug: bool = False
 
@@ -101,6 +106,7 @@ class _Steps:
     detection: _Detection
     sources: tuple[_SourceSpec, ...]
     store: Path | None = None
+    since: datetime | None = None
     budget: Budget = Budget()
 
     def build(self) -> Run:
@@ -119,6 +125,7 @@ class _Steps:
                 self.budget,
                 judge,
                 specs[name].config.accept,
+                since=self.since,
                 remember=self.store is not None,
             )
 
@@ -189,7 +196,7 @@ def scan(
         False,
         keys or load_keys(),
     )
-    steps = _Steps(detection, (spec,))
+    steps = _Steps(detection, (spec,), since=options.since)
     sources = [spec.build()]
     sink = MemorySink()
     with ExitStack() as stack:
@@ -228,7 +235,7 @@ def crawl(
     )
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
-    steps = _Steps(detection, specs, path)
+    steps = _Steps(detection, specs, path, options.since)
     sources = [spec.build() for spec in specs]
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()

@@ -28,6 +28,8 @@ from unsprawl.records import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from unsprawl.config import AcceptedGap
 
 __all__ = ["Budget", "accepted", "step"]
@@ -54,6 +56,7 @@ class _Tally:
     gaps: list[Gap] = field(default_factory=list)
     read: int = 0
     unchanged: int = 0
+    left_out: int = 0
     read_bytes: int = 0
 
     def absorb(self, later: _Tally) -> None:
@@ -63,6 +66,7 @@ class _Tally:
         self.gaps += later.gaps
         self.read += later.read
         self.unchanged += later.unchanged
+        self.left_out += later.left_out
         self.read_bytes += later.read_bytes
 
     def spent(self, budget: Budget, deadline: float) -> bool:
@@ -76,7 +80,7 @@ class _Tally:
     def counts(self) -> Counts:
         excluded = sum(gap.excluded for gap in self.gaps)
         skipped = len(self.gaps) - excluded
-        return Counts(self.read, self.unchanged, skipped, excluded, self.read_bytes)
+        return Counts(self.read, self.unchanged, skipped, excluded + self.left_out, self.read_bytes)
 
 
 def step(
@@ -88,13 +92,14 @@ def step(
     examiner: Examiner,
     accept: Sequence[AcceptedGap] = (),
     *,
+    since: datetime | None = None,
     remember: bool = True,
 ) -> Batch:
     """Read ``unit`` from ``cursor`` on until the budget is spent and a checkpoint has come. Never raises.
 
     Without a checkpoint the unit is read to its end. When reading breaks off, what was read before
-    counts, the cursor stays at the last checkpoint, and the batch carries the failure. ``remember``
-    is off where no store will be asked what was seen.
+    counts, the cursor stays at the last checkpoint, and the batch carries the failure. What was last
+    modified before ``since`` is left out; ``remember`` is off where no store will be asked what was seen.
     """
     done, tally = _Tally(), _Tally()
     deadline = time.monotonic() + budget.seconds
@@ -105,6 +110,9 @@ def step(
     try:
         for event in source.read(unit, cursor, seen):
             if isinstance(event, Document):
+                if since and event.modified_at and event.modified_at < since:
+                    tally.left_out += 1
+                    continue
                 _take(event, source, examiner, accept, tally, remember=remember)
             elif isinstance(event, Unchanged):
                 tally.unchanged += event.count

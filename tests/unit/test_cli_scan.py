@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,30 @@ def test_crawl_prints_a_summary_and_the_next_step(
         assert any(line.split(None, len(name.split()))[-1].startswith(value) for line in out.splitlines()
                    if line.strip().startswith(name)), name  # fmt: skip
     assert f"Next: unsprawl findings list --store {config.parent / 'night.db'}" in out
-    assert job.asked["options"].min_confidence == 0.7
+    assert job.asked["options"].min_confidence is None, "the configuration decides"
+    assert job.asked["what"].min_confidence == 0.7
+
+
+@pytest.mark.parametrize(("written", "hours"), [("14d", 14 * 24), ("2w", 14 * 24), ("12h", 12), ("90m", 1.5)])
+def test_since_counts_back_from_now(job: Job, config: Path, written: str, hours: float) -> None:
+    assert main(["crawl", str(config), "--since", written, "-q"]) == 0
+    asked = datetime.now(UTC) - job.asked["options"].since
+    assert abs(asked - timedelta(hours=hours)) < timedelta(minutes=1)
+
+
+def test_since_takes_dates_in_utc(job: Job, config: Path) -> None:
+    assert main(["crawl", str(config), "--since", "2026-11-01", "-q"]) == 0
+    assert job.asked["options"].since == datetime(2026, 11, 1, tzinfo=UTC)
+    assert main(["crawl", str(config), "--since", "2026-11-01T08:00+02:00", "-q"]) == 0
+    assert job.asked["options"].since == datetime(2026, 11, 1, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("written", ["yesterday", "", "999999w", "-3d", "2026-13-01"])
+def test_a_moment_that_is_none_is_told(
+    config: Path, written: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["crawl", str(config), "--since", written]) == 2
+    assert "write 14d" in capsys.readouterr().err
 
 
 def test_crawl_options(job: Job, config: Path, tmp_path: Path) -> None:

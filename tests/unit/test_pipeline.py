@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Literal, cast
@@ -207,6 +207,14 @@ def test_an_accepted_gap_is_excluded_until_its_date() -> None:
     assert step(source, accept=[past]).counts.skipped == 1
     other = AcceptedGap(match="*", why="x", until=datetime.now(UTC).date(), reason="403")
     assert step(source, accept=[other]).counts.skipped == 1
+
+
+def test_what_is_older_than_asked_for_is_left_out_and_not_remembered() -> None:
+    now = datetime.now(UTC)
+    old, new = (replace(doc(str(age)), modified_at=now - timedelta(days=age)) for age in (9, 1))
+    batch = step(ScriptedSource([old, new, doc("undated")]), since=now - timedelta(days=7))
+    assert batch.counts == Counts(documents=2, excluded=1, read_bytes=14)
+    assert len(batch.documents) == 2
 
 
 def test_bytes_are_counted_as_they_are_fetched() -> None:
