@@ -14,7 +14,7 @@ from unsprawl.detectors.engine import Engine, Sight, Tally
 from unsprawl.detectors.positions import Lines
 from unsprawl.detectors.resolution import resolve
 from unsprawl.detectors.rules import RuleSet, load
-from unsprawl.detectors.sightings import CONTEXT, Sighting, encoded_matches, judged
+from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, encoded_matches, judged
 from unsprawl.detectors.streams import Account, Budget, Reader
 from unsprawl.detectors.views import SEGMENT, Segment, segments
 from unsprawl.records import Candidate, Document, Skipped
@@ -183,9 +183,9 @@ def _candidate(sighting: Sighting, segment: Segment, content: _Content) -> Candi
         member=content.member,
         views=sighting.views,
         companions={name: Secret(text[a:b]) for name, (a, b) in match.groups.items()},
-        before=data[max(0, start - CONTEXT) : start],
+        before=data[max(0, start - SURROUNDINGS) : start],
         text=data[start:end],
-        after=data[end : end + CONTEXT],
+        after=data[end : end + SURROUNDINGS],
         check=sighting.check,
     )
 

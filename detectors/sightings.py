@@ -12,10 +12,13 @@ from unsprawl.detectors.engine import Engine, Match, Sight, Tally
 from unsprawl.detectors.rules import Rule
 from unsprawl.records import Check
 
-__all__ = ["CONTEXT", "Sighting", "encoded_matches", "judged"]
+__all__ = ["SURROUNDINGS", "Sighting", "encoded_matches", "judged"]
 
 #: Bytes of the surroundings that count, on each side.
 CONTEXT: Final = 256
+#: Bytes of the surroundings that go with a candidate. More than is ever shown: whoever masks the values
+#: beside it must see the words by which they are recognised.
+SURROUNDINGS: Final = 1024
 #: Encodings inside encodings that are followed.
 _DEPTH: Final = 2
 #: A stretch with more than this share of control bytes is no text in which someone assigns a password.
@@ -43,6 +46,15 @@ class Sighting:
     @property
     def rule(self) -> Rule:
         return self.match.rule
+
+    @property
+    def value(self) -> bytes:
+        return self.text[self.match.start : self.match.end]
+
+    @property
+    def halves(self) -> list[bytes]:
+        """The values of the companions."""
+        return [self.text[start:end] for start, end in self.match.groups.values()]
 
 
 def judged(found: Sighting) -> Sighting | None:

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from unsprawl.errors import AuthError, SourceError
 from unsprawl.records import (
@@ -46,6 +46,8 @@ _log = logging.getLogger(__name__)
 _GROUP: Final = 256
 #: Values whose spans lie this near (bytes) may stand in each other's context.
 _NEAR: Final = 1024
+#: Bytes on each side that are shown in clear to whoever asks for it.
+_CLEAR: Final = 256
 _FINDING_DIGITS: Final = 16
 #: Companions that say whose credential it is and where it works. They are shown, and masked nowhere;
 #: all others (key ids, second halves) are treated like the secret itself.
@@ -144,9 +146,9 @@ class Examiner:
     ) -> Iterator[Occurrence]:
         ordinals: dict[str, int] = {}
         attrs_of: dict[str, Mapping[str, Json]] = {}
-        candidates = self._candidates(document, gaps)
-        while group := list(islice(candidates, _GROUP)):
+        for group, around in _groups(self._candidates(document, gaps)):
             verdicts = self.classifier.score([(document, candidate) for candidate in group])
+            blocks = _blocks(around)
             for candidate, verdict in zip(group, verdicts, strict=True):
                 exact = candidate.check is not None and candidate.check.exact
                 if verdict.confidence < self.min_confidence and not exact:
@@ -154,7 +156,7 @@ class Examiner:
                 if candidate.member not in attrs_of:
                     attrs_of[candidate.member] = self._attrs(document, candidate.member, gaps)
                 attrs = attrs_of[candidate.member]
-                found = (candidate, verdict, attrs, _neighbours(candidate, group))
+                found = (candidate, verdict, attrs, _neighbours(candidate, blocks))
                 occurrence = self._occurrence(source, surface, document, *found)
                 ordinal = ordinals.get(occurrence.finding, 0)
                 ordinals[occurrence.finding] = ordinal + 1
@@ -263,14 +265,37 @@ class Examiner:
         return seal(self.keys, finding.encode(), msgspec.msgpack.encode(values))
 
 
-def _neighbours(candidate: Candidate, group: Iterable[Candidate]) -> list[Secret]:
+_Blocks: TypeAlias = "dict[tuple[str, int], list[Candidate]]"
+
+
+def _groups(candidates: Iterator[Candidate]) -> Iterator[tuple[list[Candidate], list[Candidate]]]:
+    """Groups of candidates, each with all that may stand near one of them: the groups on both sides too."""
+    before: list[Candidate] = []
+    group = list(islice(candidates, _GROUP))
+    while group:
+        after = list(islice(candidates, _GROUP))
+        yield group, before + group + after
+        before, group = group, after
+
+
+def _blocks(candidates: Iterable[Candidate]) -> _Blocks:
+    """The candidates by the stretches of ``_NEAR`` bytes that they touch."""
+    blocks: _Blocks = {}
+    for candidate in candidates:
+        for block in range(candidate.start // _NEAR, candidate.end // _NEAR + 1):
+            blocks.setdefault((candidate.member, block), []).append(candidate)
+    return blocks
+
+
+def _neighbours(candidate: Candidate, blocks: _Blocks) -> list[Secret]:
     """The values that may stand in what is stored about ``candidate``: its own, and those around it."""
     known = _values(candidate)
-    for other in group:
-        near = abs(other.start - candidate.start) < _NEAR and other.member == candidate.member
-        if near and other is not candidate:
-            known += _values(other)
-    return known
+    low, high = candidate.start - _NEAR, candidate.end + _NEAR
+    for block in range(low // _NEAR, high // _NEAR + 1):
+        for other in blocks.get((candidate.member, block), ()):
+            if other is not candidate and other.start < high and other.end > low:
+                known += _values(other)
+    return list(dict.fromkeys(known))
 
 
 def _values(candidate: Candidate) -> list[Secret]:
@@ -300,4 +325,5 @@ def _uri_path(uri: str) -> str:
 
 
 def _clear_context(candidate: Candidate) -> str:
-    return (candidate.before + candidate.text + candidate.after).decode("utf-8", "replace")
+    before, after = candidate.before[-_CLEAR:], candidate.after[:_CLEAR]
+    return (before + candidate.text + after).decode("utf-8", "replace")

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
+from urllib.parse import quote, unquote
 
 from unsprawl.printable import printable
 from unsprawl.records import Json
@@ -42,6 +43,9 @@ _WORD = re.compile(
     r"|(?P<uuid>(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z]))"
     r"|(?P<word>[A-Za-z0-9_+-]{20,}={0,2})"
 )
+#: What stands between slashes or blanks, if it holds an escape.
+_ESCAPED = re.compile(r"[^/\s%]*(?:%[0-9A-Fa-f]{2}[^/\s%]*)+")
+_SAFE: Final = "!$&'()*+,;=:@?#"
 _ATOM = re.compile(r"[A-Za-z0-9]+")
 _TURN = re.compile(r"[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])|[a-z](?=[A-Z])")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
@@ -135,9 +139,19 @@ class Redactor:
 
     def _without_suspects(self, string: str, keep_digests: bool) -> str:
         text = printable(string)
+        if "%" in text:
+            text = _ESCAPED.sub(lambda match: self._without_escaped(match, keep_digests), text)
         if self._find is not None:
             text = self._without_found(text)
         return _without_credentials(text, keep_digests)
+
+    def _without_escaped(self, match: re.Match[str], keep_digests: bool) -> str:
+        """One step of a path with ``%3A`` in it: escapes join a value to its delimiters, and tear it."""
+        plain = printable(unquote(match.group(), errors="surrogateescape"))
+        shown = self._without_suspects(plain, keep_digests)
+        if shown == plain:
+            return match.group()
+        return MASK.join(quote(piece, safe=_SAFE) for piece in shown.split(MASK))
 
     def _without_found(self, text: str) -> str:
         assert self._find is not None

@@ -17,6 +17,7 @@ __all__ = ["NORMALISER", "Keys", "Secret", "normalise"]
 NORMALISER: Final = 1
 
 _PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(.*?)-----END [A-Z0-9 ]+-----", re.DOTALL)
+_PEM_BORDER = re.compile(r"-----BEGIN [A-Z0-9 ]{1,32}-----")
 _PEM_HEADER = re.compile(rb"^[A-Za-z0-9-]+:.*$", re.MULTILINE)
 
 #: A preview shows this many characters of a value's public prefix at most, so that a rule
@@ -72,7 +73,9 @@ class Secret:
         """What people may see: the public prefix and at most four characters, none below sixteen."""
         text = self.text()
         if text.startswith("-----BEGIN"):
-            return re.sub(r"[^A-Z0-9 -]", "", text.split("\n", 1)[0])[:48] + "…"
+            # Not the first line: where line ends are escaped or lost, the key stands on it.
+            border = _PEM_BORDER.match(text)
+            return f"{border.group()}…" if border else "-----BEGIN…"
         prefix = self.prefix[:_LONGEST_PREFIX] if self.prefix and text.startswith(self.prefix) else ""
         hidden = len(text) - len(prefix)
         tail = text[-_TAIL:] if hidden >= _SHORTEST_SHOWN else ""

@@ -27,6 +27,14 @@ def test_a_prefix_that_is_not_the_values_own_is_not_shown() -> None:
     assert Secret("x" * 30, "ghp_").preview == "…xxxx"
 
 
+def test_the_preview_of_a_key_without_line_ends_is_its_border() -> None:
+    pem = fill("<pem:ec>", seed="one line")
+    border = pem.partition("\n")[0]
+    for joint in ("\n", "\\n", " ", ""):
+        assert Secret(joint.join(pem.splitlines())).preview == f"{border}…"
+    assert Secret("-----BEGIN what is no border").preview == "-----BEGIN…"
+
+
 @given(st.text(min_size=1, max_size=80), st.text(max_size=90))
 def test_no_form_of_printing_tells_more_than_the_preview(value: str, prefix: str) -> None:
     secret = Secret(value, prefix)
