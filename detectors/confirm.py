@@ -17,7 +17,7 @@ from unsprawl.detectors.pattern import LONGEST, Shape
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
 
-__all__ = ["Confirmer", "Match", "Tally", "Window"]
+__all__ = ["Confirmer", "Match", "Tally", "Window", "same_group"]
 
 #: A stretch of the text that may hold matches, and where the last thing stands that speaks for one.
 Window = tuple[int, int, int]
@@ -73,6 +73,11 @@ class Tally:
 Search = Callable[[bytes, int, int], Any]
 
 
+def same_group(name: str) -> str:
+    """``id2`` is ``id`` in another alternative: no engine takes one name twice in a pattern."""
+    return name.rstrip("0123456789") or name
+
+
 class Confirmer:
     """One rule, compiled when it is first needed: most rules never hit anything in a run."""
 
@@ -82,7 +87,7 @@ class Confirmer:
         self.rule = rule
         self.shape = shape
         self._search: Search | None = None
-        self._secret = 0
+        self._secret: tuple[int, ...] = (0,)
         self._groups: tuple[tuple[str, int], ...] = ()
 
     def matches(
@@ -124,16 +129,16 @@ class Confirmer:
             span = match.span(index)
             if span[0] >= 0:
                 groups[name] = span
-        secret = match.span(self._secret)
-        if secret[0] < 0:
-            secret = (start, end)
+        secret = next((span for span in map(match.span, self._secret) if span[0] >= 0), (start, end))
         return Match(self.rule, secret[0], secret[1], groups, start, end)
 
     def _compile(self) -> Search:
         rule = self.rule
         search, names, count = _compile(rule)
-        self._secret = names.get("secret", 1 if count and not names else 0)
-        self._groups = tuple((name, index) for name, index in sorted(names.items()) if name != "secret")
+        called = sorted((same_group(name), index) for name, index in names.items())
+        secrets = tuple(index for name, index in called if name == "secret")
+        self._secret = secrets or (1 if count and not names else 0,)
+        self._groups = tuple((name, index) for name, index in called if name != "secret")
         self._search = search
         return search
 

@@ -23,7 +23,7 @@ from unsprawl.secret import Secret
 __all__ = ["ContentDetector", "build"]
 
 #: Raise it when the same text gives other candidates with the same rules.
-_VERSION: Final = 1
+_VERSION: Final = 2
 #: Documents up to this size are looked at once before anything is set up: most of them hold nothing.
 _SMALL: Final = 64 << 10
 
@@ -148,7 +148,13 @@ class ContentDetector:
             # What reaches over the border was found here: the next segment must not find it again.
             shift = segment.shift
             content.resume = {rule: end - shift for rule, end in resume.items()}
-            content.claimed = [(s.start - shift, s.end - shift) for s in kept if s.begin < stop < s.end]
+            content.claimed = [
+                (start - shift, end - shift)
+                for sighting in kept
+                if sighting.begin < stop
+                for start, end in sighting.spans(data)
+                if end > stop
+            ]
             content.lines.leave(stop)
 
     def _sightings(

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from unsprawl import lexicon
 from unsprawl.detectors import privatekeys
 from unsprawl.placeholders import base62_crc32
 from unsprawl.records import Check, Validity
@@ -205,7 +206,10 @@ def _aws_key_id(value: bytes, _: Companions) -> Result:
     return _unknown(f"{kind}account {account}") if account else None
 
 
-def _aws_secret(_: bytes, companions: Companions) -> Result:
+def _aws_secret(value: bytes, companions: Companions) -> Result:
+    # Forty characters may be a path as well; of a thousand secrets one has no digit.
+    if lexicon.words_in(value) >= 0.5 or not any(48 <= byte <= 57 for byte in value):
+        return REFUTED
     key_id = companions.get("id", b"")
     account = aws_account(key_id)
     return _unknown(f"account {account}", exact=True) if account else None
@@ -316,6 +320,11 @@ def _pem(value: bytes, _: Companions) -> Result:
     return _unknown(evidence, exact=True) if evidence else None
 
 
+def _pem_start(value: bytes, _: Companions) -> Result:
+    evidence = privatekeys.remains(value)
+    return _unknown(evidence) if evidence else REFUTED
+
+
 CHECKS: Final[Mapping[str, Callable[[bytes, Companions], Result]]] = {
     "age": _age,
     "aws-key-id": _aws_key_id,
@@ -332,6 +341,7 @@ CHECKS: Final[Mapping[str, Callable[[bytes, Companions], Result]]] = {
     "jwt": _jwt,
     "npm": _crc32_base62,
     "pem": _pem,
+    "pem-start": _pem_start,
     "pypi": _pypi,
     "sentry": _sentry,
     "slack": _slack,

@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import Final
 
-__all__ = ["describe"]
+__all__ = ["describe", "remains"]
 
 _BLOCK: Final = re.compile(
     rb"-----BEGIN ([A-Z0-9 ]*?)PRIVATE KEY(?: BLOCK)?-----(.*?)(?:-----END|\Z)", re.DOTALL
@@ -43,6 +43,22 @@ def describe(value: bytes) -> str:
     if raw.startswith(_OPENSSH):
         return _openssh(raw[len(_OPENSSH) :])
     return _der(raw)
+
+
+def remains(value: bytes) -> str:
+    """Evidence for a block without an end, which a log or a limit cut off; "" when it cannot hold a key."""
+    text = (
+        value.replace(b"\\r", b"").replace(b"\\n", b"\n").partition(b"PRIVATE KEY")[2].partition(b"-----")[2]
+    )
+    text = re.sub(rb"\s", b"", _HEADER.sub(b"", text))
+    raw = _body(text[: len(text) // 4 * 4])
+    if b"DEK-Info" in value[:400] or raw.startswith(_OPENSSH) or b"PGP PRIVATE" in value[:40]:
+        return "cut off"
+    if raw[:1] != b"\x30":
+        return ""
+    width = raw[1] & 0x7F if raw[1] & 0x80 else 0
+    size = int.from_bytes(raw[2 : 2 + width], "big") if width else raw[1]
+    return f"cut off after {len(raw)} of {size} bytes" if width <= 2 and size > len(raw) - 8 else ""
 
 
 def _body(text: bytes) -> bytes:

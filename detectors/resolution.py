@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from unsprawl.detectors.rules import Rule
@@ -14,7 +14,7 @@ _RANK: Final = {"exact": 0, "contextual": 1, "generic": 2}
 
 
 class Spanned(Protocol):
-    """A secret's rule and place."""
+    """A secret's rule, place and value, and the values of its companions."""
 
     @property
     def rule(self) -> Rule: ...
@@ -22,6 +22,10 @@ class Spanned(Protocol):
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+    @property
+    def value(self) -> bytes: ...
+    @property
+    def halves(self) -> Collection[bytes]: ...
 
 
 _Spanned = TypeVar("_Spanned", bound=Spanned)
@@ -31,12 +35,17 @@ def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()
     """Exact beats contextual beats generic; of equals the longer secret, then the earlier one.
 
     Secrets that overlap no better one stay. ``claimed`` spans were given to matches of the segment before.
-    The result is in the order of the text.
+    What is a companion of a kept match (a key id beside its secret) is no finding of its own, wherever
+    in the text it stands. The result is in the order of the text.
     """
     if len(matches) < 2 and not claimed:
         return list(matches)
     taken = _Spans(claimed)
     kept = [match for match in sorted(matches, key=_preference) if taken.take(match.start, match.end)]
+    halves = {half for match in kept for half in match.halves}
+    if halves:
+        # Passwords may well be the name of an account; of an exact format no two things are the same.
+        kept = [match for match in kept if match.rule.kind != "exact" or match.value not in halves]
     kept.sort(key=lambda match: (match.start, match.end))
     return kept
 

@@ -111,9 +111,7 @@ def _examples(rule: Rule, detectors: Sequence[ContentDetector]) -> Iterator[str]
         for detector in detectors:
             found = _scan(detector, text)
             own = [candidate for candidate in found if candidate.rule == rule.id]
-            # The parts of a credential may be kinds of their own: an AWS key id beside its secret.
-            parts = {companion.reveal() for candidate in own for companion in candidate.companions.values()}
-            others = {c.rule for c in found if c.rule != rule.id and c.secret.reveal() not in parts}
+            others = {c.rule for c in found if c.rule != rule.id}
             if not own:
                 also = f", but {', '.join(sorted(others))} is" if others else ""
                 yield f"example {number} is not found{also}"

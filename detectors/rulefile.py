@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from unsprawl.detectors import freespacing, offline
+from unsprawl.detectors.confirm import same_group
 from unsprawl.detectors.rules import Rule, nearest
 from unsprawl.errors import ConfigError, RuleError
 from unsprawl.records import Severity
@@ -46,7 +47,10 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
         "description": "How far a match alone can be believed; exact if not given.",
     },
     "keywords": {**_TEXTS, "minItems": 1, "description": "One of these stands in every match, in any case."},
-    "pattern": {**_TEXT, "description": "RE2, free spacing, one group named secret."},
+    "pattern": {
+        **_TEXT,
+        "description": "RE2, free spacing, one group named secret (secret2 in another alternative).",
+    },
     "superset": {**_TEXT, "description": "What Hyperscan searches in place of the pattern."},
     "prefix": {
         **_TEXT,
@@ -267,7 +271,7 @@ class _Reader:
                 raise self._error(("superset",), f"bad superset: {_words(error)}") from None
         if names.count("secret") != 1:
             raise self._error(("pattern",), "the pattern needs one group (?P<secret>…)")
-        return names
+        return [*dict.fromkeys(map(same_group, names))]
 
     def _beyond_re2(self, pattern: str) -> list[str]:
         import regex

@@ -56,6 +56,10 @@ class Sighting:
         """The values of the companions."""
         return [self.text[start:end] for start, end in self.match.groups.values()]
 
+    def spans(self, data: bytes) -> list[tuple[int, int]]:
+        """Where the secret stands in the segment, and its companions, unless they are encoded."""
+        return [(self.start, self.end), *(self.match.groups.values() if self.text is data else ())]
+
 
 def judged(found: Sighting) -> Sighting | None:
     """The sighting with its offline verdict, None for what a filter drops or a checksum refutes."""
