@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Final
 
 from sqlite_utils.db import Database
@@ -17,7 +18,8 @@ MIGRATIONS: Final = Migrations("unsprawl")
 
 def names() -> set[str]:
     """All migrations this version knows: those that an empty database lacks."""
-    return {migration.name for migration in MIGRATIONS.pending(Database(memory=True, execute_plugins=False))}
+    with closing(Database(memory=True, execute_plugins=False)) as nothing:
+        return {migration.name for migration in MIGRATIONS.pending(nothing)}
 
 
 @MIGRATIONS(name="0001_findings_and_ledger")
