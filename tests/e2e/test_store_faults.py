@@ -234,7 +234,8 @@ import json, os, sys
 from pathlib import Path
 from batches import DETECTION, open_store, batch, occurrence
 from unsprawl.errors import StoreError
-import unsprawl.store.schema, unsprawl.store.keys
+# All that is imported later: another user may not be allowed to read this interpreter's library.
+import urllib.parse, unsprawl.store.schema, unsprawl.store.keys
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid({NOBODY})
