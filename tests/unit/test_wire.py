@@ -259,6 +259,13 @@ def test_what_cannot_mend_is_not_tried_again():
     assert len(calls) == 1
 
 
+def test_where_nobody_listens_patience_is_short_whatever_it_is_elsewhere():
+    attempt, calls = _failing(99, Again(RetryableError("refused"), soon=True))
+    with pytest.raises(RetryableError, match="refused"):
+        Patience(first=30, longest=0.001).run(attempt)
+    assert len(calls) == 3
+
+
 def test_a_wait_longer_than_the_patience_ends_the_matter_at_once():
     attempt, calls = _failing(99, Again(RetryableError("come tomorrow", retry_after=80_000)))
     with pytest.raises(RetryableError, match="come tomorrow") as spent:
@@ -298,6 +305,21 @@ def test_what_may_mend_is_told_in_one_line(error, words):
     again = explain(error, "https://me:pw@acme.test/x?token=s3cret")
     assert isinstance(again, Again)
     assert again.error.message == words
+
+
+@pytest.mark.parametrize(
+    ("words", "soon"),
+    [
+        ("[Errno 111] Connection refused", True),
+        ("[Errno -2] Name or service not known", True),
+        ("[Errno -3] Temporary failure in name resolution", False),
+        ("All connection attempts failed", False),
+    ],
+)
+def test_what_nobody_answers_for_is_tried_for_a_moment_only(words, soon):
+    again = explain(httpx2.ConnectError(words), "https://acme.test/x")
+    assert isinstance(again, Again)
+    assert again.soon is soon
 
 
 def test_a_certificate_that_is_not_trusted_will_not_mend():

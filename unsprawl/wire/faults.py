@@ -58,10 +58,12 @@ def _connection(error: Exception, where: str) -> Again | RetryableError:
     if any(isinstance(one, ssl.SSLError) for one in causes):
         return RetryableError(f"{where} does not speak TLS as expected", hint="is it an http:// address?")
     if "refused" in text:
-        return Again(RetryableError(f"{where} refused the connection", hint=_HINT))
+        return Again(RetryableError(f"{where} refused the connection", hint=_HINT), soon=True)
     if any(
         word in text
         for word in ("name or service", "nodename", "getaddrinfo", "name resolution", "no address")
     ):
-        return Again(RetryableError(f"the name {where} cannot be resolved", hint=_HINT))
+        # A resolver that cannot be reached says "temporary"; one that knows no such name has spoken.
+        known_not = "temporary" not in text
+        return Again(RetryableError(f"the name {where} cannot be resolved", hint=_HINT), soon=known_not)
     return Again(RetryableError(f"{where} cannot be reached", hint=_HINT))

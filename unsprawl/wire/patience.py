@@ -21,16 +21,24 @@ __all__ = ["RETRIED_STATUS", "Again", "Patience", "retry_after"]
 #: Answers that mean "later", not "no".
 RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
+#: Waits, in seconds, before another attempt at what mends soon or not at all.
+_SOON: Final = (0.5, 1.0)
+
 _log = logging.getLogger("unsprawl.wire")
 _T = TypeVar("_T")
 
 
 class Again(Exception):  # noqa: N818 - a signal, caught in this package
-    """Raised inside an attempt that another attempt may mend. Carries what to raise when none does."""
+    """Raised inside an attempt that another attempt may mend. Carries what to raise when none does.
 
-    def __init__(self, error: RetryableError) -> None:
+    ``soon``: it mends within a second or not tonight (nobody listens at the address), so little time is
+    spent on it.
+    """
+
+    def __init__(self, error: RetryableError, *, soon: bool = False) -> None:
         super().__init__(error.message)
         self.error = error
+        self.soon = soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +60,13 @@ class Patience:
 
         _quiet()
         deadline = time.monotonic() + self.total
+        waits = iter([min(seconds, self.longest) for seconds in _SOON])
 
         def wait(error: Exception) -> bool | float:
             if not isinstance(error, Again):
                 return False
+            if error.soon:
+                return next(waits, False)
             asked = error.error.retry_after
             if asked is None:
                 return True
