@@ -263,12 +263,14 @@ def _single(path: str, real: str, rules: Rules) -> Folder | Skipped:
 def _grouped(found: Iterable[Folder | Skipped], row: str, title: str) -> Iterator[Unit | Skipped]:
     """Folders cut and joined to units; what was skipped keeps its place.
 
-    There is at least one unit, so that a folder without files stands in the ledger as well.
+    A folder without files has one unit, so that it stands in the ledger as well. One that could not be
+    listed has none: nothing of it was read.
     """
     group: list[Folder] = []
-    files = size = given = 0
+    files = size = given = refused = 0
     for item in found:
         if isinstance(item, Skipped):
+            refused += not item.excluded
             yield replace(item, parents=(row,))
             continue
         start = 0
@@ -290,7 +292,7 @@ def _grouped(found: Iterable[Folder | Skipped], row: str, title: str) -> Iterato
             size += entry[1]
         if start < len(item.entries):
             group.append(replace(item, entries=item.entries[start:]))
-    if group or not given:
+    if group or not (given or refused):
         yield _unit(group, row, title)
 
 

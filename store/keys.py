@@ -56,7 +56,9 @@ def load_keys(reference: str | None = None, *, create: bool = True) -> Keys:
     if content is None:
         if not create:
             raise StoreError(
-                f"there is no key at {path}", hint="the first crawl makes it; a lost one cannot be made again"
+                f"there is no key at {path}",
+                hint="restore it from a backup, or say where it is (`key:`, UNSPRAWL_CONFIG_DIR); "
+                "without it the store cannot be continued: move it away and crawl into a new one",
             )
         _create(path)
         content = _read(path)

@@ -224,7 +224,8 @@ def crawl(
     from unsprawl.store.lock import job_lock
 
     started = time.monotonic()
-    keys = load_keys(config.key)
+    # A store that is there has its key already: a fresh one would only hide that it was lost.
+    keys = load_keys(config.key, create=not config.store.exists())
     detection = _Detection(
         (*config.rules, *options.rules),
         (*config.exclude_rules, *options.exclude_rules),

@@ -78,6 +78,7 @@ class _Course:
     room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_ENUMERATED_AHEAD))
     listing: bool = True
     listed: int = 0
+    refused: bool = False
     open_units: int = 0
     stopped: Gap | None = None
     readable: bool = False
@@ -166,6 +167,7 @@ class _Loop:
         if isinstance(item, Skipped):
             course.room.release()
             gap = accepted(self.examiner.gap(item), self.accept.get(name, ()))
+            course.refused |= not gap.excluded
             self.sink.note_gap(name, gap, tuple(self.examiner.redactor.text(p) for p in item.parents))
             return
         course.listed += 1
@@ -190,7 +192,7 @@ class _Loop:
                 course.stopped = failure
             self.sink.source_failed(ended.source, failure)
         else:
-            course.readable |= course.listed == 0
+            course.readable |= not (course.listed or course.refused)  # an empty source was read to its end
         if self.progress:
             self.progress.source(ended.source, None)
 

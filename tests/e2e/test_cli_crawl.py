@@ -201,3 +201,30 @@ def test_ctrl_c_keeps_what_was_read_and_the_next_crawl_goes_on(desk: Desk) -> No
     done = desk.crawl()
     assert done.returncode == 0, done.stderr
     assert len(desk.rows()) == 1
+
+
+def test_a_source_whose_only_path_is_not_there_was_not_read(desk: Desk) -> None:
+    desk.config.write_text("store: night.db\nsources:\n  here: {type: files, paths: [nowhere]}\n")
+    done = desk.crawl()
+    assert done.returncode == 4, done.stdout
+    assert "Coverage   1 skipped" in done.stdout
+    assert "nowhere: no such file or folder" in done.stdout
+    desk.config.write_text("store: night.db\nsources:\n  here: {type: files, paths: [nowhere, tree]}\n")
+    assert desk.crawl().returncode == 3
+
+
+def test_an_empty_folder_was_read_to_its_end(desk: Desk) -> None:
+    (desk.root / "empty").mkdir()
+    desk.config.write_text("store: night.db\nsources:\n  here: {type: files, paths: [empty]}\n")
+    done = desk.crawl()
+    assert done.returncode == 0, done.stdout
+    assert "Coverage   1 complete" in done.stdout
+
+
+def test_a_store_whose_key_was_lost_gets_no_fresh_one(desk: Desk) -> None:
+    desk.crawl("--quiet")
+    (desk.root / "key" / "key").rename(desk.root / "kept")
+    done = desk.crawl()
+    assert done.returncode == 4
+    assert "there is no key at" in done.stderr
+    assert not (desk.root / "key" / "key").exists()
