@@ -31,7 +31,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """One secret. ``template`` is filled at run time; ``cases`` is how many findings it makes."""
+    """One secret. ``template`` is filled at run time; ``cases`` is how many findings it makes.
+
+    None are made by what only goes with a secret: the id of a cloud key is shown beside its finding.
+    """
 
     name: str
     template: str
@@ -90,7 +93,8 @@ PLANTED: Final = (
     Planted(
         "cloud key in a shell history",
         "<aws-key-id:210987654321>",
-        (Sighting("laptop", ".bash_history"),),
+        (),
+        cases=0,
     ),
     Planted(
         "cloud secret beside its key",
