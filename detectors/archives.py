@@ -8,9 +8,9 @@ reads what a truncated file still holds, and sees each byte once, so overlapping
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from unsprawl.detectors.streams import Account, Reader, damaged_at_once, decompressed, member
 
@@ -27,8 +27,13 @@ _UNREAD: Final = ((b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"))
 _SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".tgz", ".tbz2", ".txz", ".gzip", ".zstd")
 _BLOCK: Final = 512
 _PROBE: Final = 4 << 10
+_SIZE_DIGITS: Final = 20
 _LONGEST_NAME: Final = 64 << 10
 _ZIP_ENTRY: Final = b"PK\x03\x04"
+_ZIP_NAME: Final = b"PK\x01\x02"
+_ZIP_END: Final = b"PK\x05\x06"
+_ZIP64_END: Final = b"PK\x06\x06"
+_ZIP64_LOCATOR: Final = b"PK\x06\x07"
 _ZIP_DESCRIPTOR: Final = b"PK\x07\x08"
 _ZIP_METHODS: Final = {8: "deflate", 12: "bzip2", 93: "zstd", 95: "xz"}
 _HINT: Final = "The rest of it was not scanned: unpack it and scan the result, or exclude it."
@@ -51,6 +56,10 @@ class Cut:
     hint: str = _HINT
 
 
+#: Pieces of an archive, and whether it ended as it should.
+_Pieces: TypeAlias = Generator[Leaf | Cut, None, bool]
+
+
 def may_be_packed(body: bytes) -> bool:
     """A quick look: no text and no picture starts like this, or it may be an archive or UTF-16."""
     # The last line knows the oldest tars, which have no magic: a checksum in octal stands there.
@@ -66,37 +75,54 @@ def leaves(
 ) -> Iterator[Leaf | Cut]:
     """All content of ``reader``, as deep as the budget allows.
 
-    ``name`` is its file name, ``path`` its member path.
+    ``name`` is its file name, ``path`` its member path. What stands behind the end of an archive is
+    content like any other: a second one, or text that someone appended.
     """
+    while (yield from _content(reader, name, account, path, depth)):
+        if account.spent or not _more(reader):
+            return
+
+
+def _more(reader: Reader) -> bool:
+    """Whether anything but padding is left."""
+    while data := reader.some():
+        if rest := data.lstrip(b"\0"):
+            reader.give_back(rest)
+            return True
+    return False
+
+
+def _content(reader: Reader, name: str, account: Account, path: str, depth: int) -> _Pieces:
+    """One archive, or all there is; True if it was an archive that ended well."""
     head = reader.peek(_BLOCK)
     kind = _kind(head)
     if not kind:
         yield Leaf(path, reader)
-        return
+        return False
     if kind in ("7z", "rar"):
         yield Leaf(path, reader)
         yield Cut(path, f"{kind} archives are not unpacked", "Unpack it and scan the result, or exclude it.")
-        return
+        return False
     if depth >= account.budget.depth:
         yield Cut(path, f"archives nested more than {account.budget.depth} deep")
-        return
+        return False
     if kind == "tar":
-        yield from _tar(reader, account, path, depth)
-    elif kind == "zip":
-        yield from _zip(reader, account, path, depth)
-    else:
-        reason = damaged_at_once(reader.peek(_PROBE), kind)
-        if reason:
-            # It only looked compressed, or nothing of it can be had: scan what is there.
-            yield Leaf(path, reader)
-            yield Cut(path, reason)
-            return
-        inner = decompressed(reader, kind, account)
-        first = inner.peek(_BLOCK)
-        stem = _stem(name)
-        yield from leaves(inner, stem, account, path if _kind(first) else _joined(path, stem), depth + 1)
-        if inner.fault:
-            yield Cut(path, inner.fault)
+        return (yield from _tar(reader, account, path, depth))
+    if kind == "zip":
+        return (yield from _zip(reader, account, path, depth))
+    reason = damaged_at_once(reader.peek(_PROBE), kind)
+    if reason:
+        # It only looked compressed, or nothing of it can be had: scan what is there.
+        yield Leaf(path, reader)
+        yield Cut(path, reason)
+        return False
+    inner = decompressed(reader, kind, account)
+    first = inner.peek(_BLOCK)
+    stem = _stem(name)
+    yield from leaves(inner, stem, account, path if _kind(first) else _joined(path, stem), depth + 1)
+    if inner.fault:
+        yield Cut(path, inner.fault)
+    return not inner.fault
 
 
 def _kind(head: bytes) -> str:
@@ -155,35 +181,35 @@ def _counted(account: Account, path: str) -> Cut | None:
 # --- tar -----------------------------------------------------------------------------------------
 
 
-def _tar(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Leaf | Cut]:
+def _tar(reader: Reader, account: Account, path: str, depth: int) -> _Pieces:
     long_name = b""
     extended: dict[bytes, bytes] = {}
     for_all: dict[bytes, bytes] = {}
     while not account.spent:
         header = reader.read(_BLOCK)
         if not header.strip(b"\0"):
-            return  # the trailer, or the end: some writers leave padding and trailer out
+            return True  # the trailer, or the end: some writers leave padding and trailer out
         if len(header) < _BLOCK or not _checksum_fits(header):
             if not reader.fault:
                 truncated = len(header) < _BLOCK
                 yield Cut(path, "truncated tar archive" if truncated else "damaged tar header")
-            return
+            return False
         over = _counted(account, path)
         if over:
             yield over
-            return
+            return False
         kind = header[156:157]
         size = _number(header[124:136])
         if size is None:
             yield Cut(path, "damaged tar header: impossible size")
-            return
+            return False
         if kind in b"LKxgX" and kind:
             raw = reader.read(size) if size <= _LONGEST_NAME * 16 else b""
             if len(raw) < size:
                 yield Cut(
                     path, "damaged tar header: impossible extension" if size > len(raw) else "truncated"
                 )
-                return
+                return False
             reader.skip(-size % _BLOCK)
             if kind == b"L":
                 long_name = raw.rstrip(b"\0")[:_LONGEST_NAME]
@@ -193,7 +219,8 @@ def _tar(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Le
                 for_all |= _records(raw)
             continue
         known = for_all | extended
-        size = int(known[b"size"]) if known.get(b"size", b"").isdigit() else size
+        stated = known.get(b"size", b"")
+        size = int(stated) if stated.isdigit() and len(stated) < _SIZE_DIGITS else size
         name = _name(known.get(b"GNU.sparse.name") or known.get(b"path") or long_name or _short_name(header))
         long_name, extended = b"", {}
         if kind not in (b"0", b"\0", b"7", b"S"):
@@ -203,7 +230,7 @@ def _tar(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Le
             continue
         if kind == b"S" and not _skip_sparse_map(reader, header):
             yield Cut(_joined(path, name), "damaged sparse map")
-            return
+            return False
         if name.endswith("/") or not size:
             continue
         begin = reader.position
@@ -214,8 +241,9 @@ def _tar(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Le
             if not reader.fault:
                 whole = reader.position - begin
                 yield Cut(_joined(path, name), f"truncated: {whole} of {size} bytes are there")
-            return
+            return False
         reader.skip(-size % _BLOCK)
+    return False
 
 
 def _checksum_fits(header: bytes) -> bool:
@@ -275,28 +303,38 @@ def _skip_sparse_map(reader: Reader, header: bytes) -> bool:
 # --- zip -----------------------------------------------------------------------------------------
 
 
-def _zip(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Leaf | Cut]:
+def _zip(reader: Reader, account: Account, path: str, depth: int) -> _Pieces:
     if reader.peek(4) == _ZIP_DESCRIPTOR:
         reader.skip(4)  # the mark of an archive that was meant to be split
+    directory = False
     while not account.spent:
         mark = reader.peek(4)
         if mark != _ZIP_ENTRY:
-            if mark[:2] == b"PK" and mark[2:] in (b"\x01\x02", b"\x05\x06", b"\x06\x06", b"\x06\x08"):
-                reader.skip(1 << 62)  # the directory: nothing but names
-                return
-            if not _seek_entry(reader):
-                if not reader.fault:
+            if mark in (_ZIP_NAME, _ZIP_END, _ZIP64_END, _ZIP64_LOCATOR):
+                if comment := _directory(reader, mark):
+                    yield Leaf(path, _placed(Reader.of(comment), reader.position - len(comment)))
+                if mark == _ZIP_END:
+                    return True
+                directory = True
+                continue
+            # Other tools put blocks of their own between entries; and a header may lie about a size.
+            if mark:
+                between = _placed(_until_mark(reader), reader.position)
+                yield Leaf(path, between)
+                between.skip(1 << 62)
+            if not reader.peek(1):
+                if not (reader.fault or directory):
                     yield Cut(path, "truncated zip archive: its directory is missing")
-                return
+                return False
             continue
         over = _counted(account, path)
         if over:
             yield over
-            return
+            return False
         header = reader.read(30)
         if len(header) < 30:
             yield Cut(path, "truncated zip archive")
-            return
+            return False
         _, _, flags, method, _, _, _, packed, size, name_size, extra_size = struct.unpack("<4s5H3I2H", header)
         name = _name(reader.read(name_size))
         extra = reader.read(extra_size)
@@ -318,7 +356,7 @@ def _zip(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Le
             if not streamed and not _passed(reader, begin, packed):
                 if not reader.fault:
                     yield Cut(here, "truncated")
-                return
+                return False
             content.skip(1 << 62)
         else:
             source = reader if streamed else member(reader, packed)
@@ -328,11 +366,14 @@ def _zip(reader: Reader, account: Account, path: str, depth: int) -> Iterator[Le
             if streamed:
                 content.skip(1 << 62)
                 if content.fault:
-                    return
+                    return False
             elif not _passed(reader, begin, packed):
-                return
+                if not (content.fault or reader.fault):
+                    yield Cut(here, "truncated")
+                return False
         if flags & 8 and reader.peek(4) == _ZIP_DESCRIPTOR:
             reader.skip(16)
+    return False
 
 
 def _passed(reader: Reader, begin: int, size: int) -> bool:
@@ -358,24 +399,41 @@ def _zip64(extra: bytes, packed: int, size: int) -> tuple[int, int]:
     return packed, size
 
 
-def _seek_entry(reader: Reader) -> bool:
-    """Move to the next entry or directory: other tools put blocks of their own in between."""
-    marks = (_ZIP_ENTRY, b"PK\x01\x02", b"PK\x05\x06")
-    reader.skip(1)
-    while True:
-        data = reader.some()
-        if len(data) < 4:
-            more = reader.some()
-            if not more:
-                return False
-            data += more
-        at = min((place for place in (data.find(mark) for mark in marks) if place >= 0), default=-1)
-        if at >= 0:
-            reader.give_back(data[at:])
-            return True
-        reader.give_back(data[-3:])
-        if len(reader.peek(4)) < 4:
-            return False
+def _directory(reader: Reader, mark: bytes) -> bytes:
+    """Pass over one record of the directory, which names again what was read; the comment in it."""
+    if mark == _ZIP_NAME:
+        sizes = struct.unpack("<3H", reader.read(46)[28:34].ljust(6, b"\0"))
+        reader.skip(sizes[0] + sizes[1])
+        return reader.read(sizes[2])
+    if mark == _ZIP_END:
+        return reader.read(int.from_bytes(reader.read(22)[20:22], "little"))
+    reader.skip(20 if mark == _ZIP64_LOCATOR else 12 + int.from_bytes(reader.peek(12)[4:12], "little"))
+    return b""
+
+
+def _placed(reader: Reader, position: int) -> Reader:
+    """``reader``, which counts on from ``position`` of the archive."""
+    reader.position = position
+    return reader
+
+
+def _until_mark(reader: Reader) -> Reader:
+    """What stands before the next entry or the directory; at least a byte."""
+    done = False
+    first = 1
+
+    def fill() -> bytes:
+        nonlocal done, first
+        if done:
+            return b""
+        data = reader.peek(64 << 10)
+        found = (data.find(mark, first) for mark in (_ZIP_ENTRY, _ZIP_NAME, _ZIP_END))
+        at = min((place for place in found if place >= 0), default=-1)
+        first = 0
+        done = at >= 0 or len(data) < 64 << 10
+        return reader.read(at if at >= 0 else len(data) - (0 if done else 3))
+
+    return Reader(fill)
 
 
 def _until_descriptor(reader: Reader) -> Reader:

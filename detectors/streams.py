@@ -131,12 +131,9 @@ class Reader:
         """Pass over ``size`` bytes; the number that were there."""
         left = size
         while left > 0:
-            data = self.some()
+            data = self.some(left)
             if not data:
                 break
-            if len(data) > left:
-                self.give_back(data[left:])
-                return size
             left -= len(data)
         return size - left
 

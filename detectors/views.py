@@ -66,11 +66,11 @@ def segments(reader: Reader, size: int = SEGMENT) -> Iterator[Segment]:
     """The content of ``reader`` in pieces of ``size`` bytes. Texts in UTF-16 are turned into UTF-8."""
     head = reader.peek(4)
     encoding = ""
-    base = 0
+    base = reader.position
     if not head.startswith(_UTF32):
         for mark, name in _UTF16:
             if head.startswith(mark):
-                encoding, base = name, reader.skip(len(mark))
+                encoding, base = name, base + reader.skip(len(mark))
                 reader = _transcoded(reader, name)
     held = reader.read(size + AHEAD)
     first = 0

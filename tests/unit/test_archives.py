@@ -363,3 +363,82 @@ def test_damaged_archives_never_crash(data: st.DataObject) -> None:
     begun = monotonic()
     unpack(bytes(body[:end]), budget=SMALL)
     assert monotonic() - begun < 5
+
+
+# --- what stands outside of the entries ----------------------------------------------------------
+
+
+def joined(body: bytes) -> tuple[bytes, dict[str, str]]:
+    """All that is scanned of ``body``, joined."""
+    content, cuts = [], {}
+    for piece in leaves(Reader.of(body), "top", Account(Budget())):
+        if isinstance(piece, Leaf):
+            content.append(piece.reader.read(1 << 40))
+        else:
+            cuts[piece.member] = piece.reason
+    return b"\0".join(content), cuts
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [gzip.compress, bz2.compress, lzma.compress, lambda text: tar({"a": text})],
+    ids=["gzip", "bzip2", "xz", "tar"],
+)
+def test_what_stands_behind_an_archive_is_scanned(pack: Callable[[bytes], bytes]) -> None:
+    for behind in (
+        b"appended by hand\n",
+        tar({"b": b"appended by hand"}),
+        zipped({"b": b"appended by hand"}),
+    ):
+        content, cuts = joined(pack(TEXT) + ZERO + behind)
+        assert TEXT in content
+        assert b"appended by hand" in content
+        assert cuts == {}
+
+
+def test_what_a_zip_holds_beside_its_entries_is_scanned() -> None:
+    packed = zipped({"a": TEXT, "b": TEXT}, zipfile.ZIP_STORED)
+    second, directory = packed.index(b"PK\x03\x04", 4), packed.index(b"PK\x01\x02")
+    for at in (second, directory):
+        assert b"in between" in joined(packed[:at] + b"in between" + packed[at:])[0]
+    assert b"behind" in joined(packed + b"behind")[0]
+    assert joined(packed + zipped({"c": b"other"}))[0].count(b"other") == 1
+    lying = bytearray(packed)
+    struct.pack_into("<II", lying, 18, 1, 1)  # the directory states the true size, the entry another
+    assert TEXT[1:] in joined(bytes(lying))[0]
+    file = io.BytesIO(packed)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = b"said of the archive"
+        archive.getinfo("a").comment = b"said of the entry"
+    content, cuts = joined(file.getvalue())
+    assert b"said of the archive" in content
+    assert b"said of the entry" in content
+    assert cuts == {}
+
+
+def test_the_place_of_what_stands_behind_counts_from_the_start() -> None:
+    packed = zipped({"a": TEXT})
+    last = list(leaves(Reader.of(packed + b"behind"), "top", Account(Budget())))[-1]
+    assert isinstance(last, Leaf)
+    assert last.reader.position == len(packed)
+
+
+def test_a_size_of_five_thousand_digits_costs_nothing() -> None:
+    record = b"size=" + b"9" * 5000 + b"\n"
+    raw = b"%d " % (len(record) + 5) + record
+    extended = tarfile.TarInfo("pax")
+    extended.size, extended.type = len(raw), tarfile.XHDTYPE
+    found, cuts = unpack(
+        extended.tobuf(tarfile.USTAR_FORMAT) + raw + bytes(-len(raw) % 512) + tar({"a": TEXT})
+    )
+    assert found == {"a": TEXT}
+    assert cuts == {}
+
+
+def test_many_small_entries_are_passed_over_quickly() -> None:
+    header = tarfile.TarInfo("a")
+    header.size = 1
+    body = (header.tobuf(tarfile.USTAR_FORMAT) + b"x" + bytes(511)) * 20_000
+    begin = monotonic()
+    assert sum(1 for _ in leaves(Reader.of(body), "top", Account(Budget()))) == 20_000
+    assert monotonic() - begin < 5
