@@ -224,7 +224,6 @@ class S3Source:
         )
         attrs: dict[str, Json] = {
             "bucket": bucket,
-            "etag": item.etag,
             "size": item.size,
             "storage_class": item.storage,
         }

@@ -254,22 +254,6 @@ def _stripe(value: bytes, _: Companions) -> Result:
     return _unknown(mode, privilege="restricted key" if value.startswith(b"rk_") else "")
 
 
-def _slack(value: bytes, _: Companions) -> Result:
-    parts = value.split(b"-")
-    return (
-        _unknown(f"workspace number {parts[1].decode()}") if len(parts) > 3 and parts[1].isdigit() else None
-    )
-
-
-def _slack_webhook(value: bytes, _: Companions) -> Result:
-    team = re.search(rb"/(T[A-Z0-9]+)/(B[A-Z0-9]+)/", value)
-    return _unknown(f"workspace {team[1].decode()}, app {team[2].decode()}") if team else None
-
-
-def _telegram(value: bytes, _: Companions) -> Result:
-    return _unknown(f"bot {value.partition(b':')[0].decode('ascii', 'replace')}")
-
-
 def _discord(value: bytes, _: Companions) -> Result:
     """The first part is the bot's number in base64."""
     number = _decode(value.partition(b".")[0])
@@ -344,9 +328,6 @@ CHECKS: Final[Mapping[str, Callable[[bytes, Companions], Result]]] = {
     "pem-start": _pem_start,
     "pypi": _pypi,
     "sentry": _sentry,
-    "slack": _slack,
-    "slack-webhook": _slack_webhook,
     "stripe": _stripe,
     "supabase": _supabase,
-    "telegram": _telegram,
 }

@@ -51,7 +51,9 @@ _CLEAR: Final = 256
 _FINDING_DIGITS: Final = 16
 #: Companions that say whose credential it is and where it works. They are shown, and masked nowhere;
 #: all others (key ids, second halves) are treated like the secret itself.
-_SHOWN_COMPANIONS: Final = frozenset({"account", "database", "host", "port", "region", "scheme", "user"})
+_SHOWN_COMPANIONS: Final = frozenset(
+    {"account", "database", "expiry", "host", "port", "region", "scheme", "user"}
+)
 
 _LADDER: Final = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 _HARMLESS: Final = frozenset(Label) - {Label.REAL, Label.WEAK}

@@ -15,7 +15,7 @@ from report_rows import HOSTILE, coverage, hostile_row, report, row
 
 from unsprawl.errors import ConfigError
 from unsprawl.report import escape, export
-from unsprawl.report.cases import gather, surface, tally
+from unsprawl.report.cases import account, attributes, gather, near, surface, tally
 from unsprawl.report.export import FORMATS, Report
 from unsprawl.store.rows import FIELDS
 from unsprawl.store.sink import CoverageRow
@@ -279,3 +279,29 @@ def test_coverage_record_holds_every_field() -> None:
     record = export.coverage_record(coverage()[1])
     assert set(record) == set(CoverageRow.__dataclass_fields__)
     assert record["gaps"][0]["uri"] == "s3://backups/bomb.zip"
+
+
+def test_a_password_is_shown_with_the_account_that_it_opens() -> None:
+    mailbox = row(companions={"account": "jo%40mail.acme.test", "host": "mail.acme.test"})
+    assert account(mailbox) == "jo@mail.acme.test"
+    assert account(row()) == ""
+    for format in ("table", "html"):
+        out = io.StringIO()
+        export.write(report([mailbox]), format, out)
+        assert "jo@mail.acme.test" in out.getvalue()
+
+
+def test_below_the_own_folder_a_place_is_named_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = Path.cwd()
+    assert near(row(path=f"{here}/app/.env", line=3)) == "app/.env:3"
+    assert near(row(path=f"{here}-old/app/.env", line=3)) == f"{here}-old/app/.env:3"
+
+
+def test_an_attribute_that_was_masked_as_a_whole_is_not_shown() -> None:
+    assert dict(attributes(row(attrs={"version_id": "…", "size": 0, "bucket": "ci"}))) == {
+        "size": 0,
+        "bucket": "ci",
+    }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from unsprawl.report import escape
-from unsprawl.report.cases import Row, place
+from unsprawl.report.cases import Row, account, attributes, near, place
 
 if TYPE_CHECKING:
     from unsprawl.report.export import RuleNote
@@ -29,27 +29,28 @@ class CaseFile:
         """Name and value of what is known of the case as a whole."""
         case = self.case
         yield "Secret", str(case["secret"])
+        if self.rows and (whose := account(self.rows[0])):
+            yield "Account", whose
         yield "Rule", f"{case['rule']} ({case['name']})"
         yield "Severity", f"{case['severity']}, risk {case['risk']} of 100"
         validity = str(case["validity"])
         yield "Validity", f"{validity}: {case['evidence']}" if case["evidence"] else validity
         yield "Status", str(case["status"])
-        yield (
-            "Looks like",
-            f"{case['label']}, {case['environment']} ({round(case['confidence'] * 100)} % sure)",
-        )
-        yield "Seen", f"{_day(case['first_seen'])} to {_day(case['last_seen'])}"
+        where = f", {case['environment']}" if case["environment"] != "unknown" else ""
+        yield "Looks like", f"{case['label']}{where} ({round(case['confidence'] * 100)} % sure)"
+        first, last = _day(case["first_seen"]), _day(case["last_seen"])
+        yield "Seen", f"{first} to {last}" if first != last else first
         gone = sum(1 for row in self.rows if row["gone_at"])
         yield "Places", f"{len(self.rows) - gone} now, {gone} gone"
         yield "Fingerprint", str(case["fingerprint"])
 
-    def timeline(self) -> list[tuple[str, str, str]]:
+    def timeline(self, named: Callable[[Row], str] = place) -> list[tuple[str, str, str]]:
         """When, what and where, oldest first."""
         events = []
         for row in self.rows:
-            events.append((row["first_seen"] or "", "seen", place(row)))
+            events.append((row["first_seen"] or "", "seen", named(row)))
             if row["gone_at"]:
-                events.append((row["gone_at"], "gone", place(row)))
+                events.append((row["gone_at"], "gone", named(row)))
         return sorted(events)
 
     def steps(self) -> Sequence[str]:
@@ -85,8 +86,8 @@ def _summary(row: Row) -> str:
 
 
 def _attributes(row: Row) -> Iterator[tuple[str, str]]:
-    """What the surface knows beyond the place."""
-    for name, value in row["attrs"].items():
+    """What the surface knows beyond the place, lists as enumerations."""
+    for name, value in attributes(row):
         texts = value if isinstance(value, list | tuple) else [value]
         yield name, ", ".join(each if isinstance(each, str) else escape.json_line(each) for each in texts)
 
@@ -112,7 +113,7 @@ def _page(file: CaseFile, out: TextIO) -> None:
         )
     line("Where it stands", "bold")
     for row in file.rows:
-        line(place(row), "dim strike" if row["gone_at"] else "", 2)
+        line(near(row), "dim strike" if row["gone_at"] else "", 2)
         line(_summary(row), "dim", 6)
         if row["url"]:
             line(row["url"], "dim", 6)
@@ -122,7 +123,7 @@ def _page(file: CaseFile, out: TextIO) -> None:
             for context in row["context"].splitlines()[:_CONTEXT_LINES]:
                 line(f"│ {context}", "", 6)
     line("What happened", "bold")
-    for moment, what, where in file.timeline():
+    for moment, what, where in file.timeline(near):
         line(f"{_day(moment)}  {what}  {where}", "", 2)
     if file.steps():
         line("What to do", "bold")

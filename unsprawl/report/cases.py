@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
-__all__ = ["SEVERITIES", "Case", "Row", "Tally", "gather", "place", "surface", "tally", "urgency"]
+__all__ = [
+    "SEVERITIES",
+    "Case",
+    "Row",
+    "Tally",
+    "account",
+    "attributes",
+    "gather",
+    "near",
+    "place",
+    "surface",
+    "tally",
+    "urgency",
+]
 
 #: One occurrence, with the fields of the interface contract.
 Row = Mapping[str, Any]
@@ -59,6 +74,26 @@ def place(row: Row) -> str:
     """``path:line``, as editors and terminals understand it. Not escaped."""
     where = row["path"] or row["uri"]
     return f"{where}:{row['line']}" if row["line"] else str(where)
+
+
+def near(row: Row) -> str:
+    """:func:`place` for a terminal: what lies below the folder one stands in is named from there."""
+    try:
+        here = Path.cwd().as_posix()
+    except OSError:  # the folder was deleted
+        return place(row)
+    return place(row).removeprefix(here.rstrip("/") + "/")
+
+
+def account(row: Row) -> str:
+    """Whose credential it is, as people write it; "" when nothing says so."""
+    companions = row["companions"]
+    return unquote(str(companions.get("account") or companions.get("user") or ""))
+
+
+def attributes(row: Row) -> Iterator[tuple[str, Any]]:
+    """What the surface knows beyond the place, without what was masked as a whole."""
+    return ((name, value) for name, value in row["attrs"].items() if value not in ("", "…", None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, TextIO
+from urllib.parse import unquote
 
 from jinja2 import Environment
 from markupsafe import Markup
 
 from unsprawl.report import escape
-from unsprawl.report.cases import SEVERITIES, Case, gather, place, surface
+from unsprawl.report.cases import SEVERITIES, Case, account, attributes, gather, place, surface
 
 if TYPE_CHECKING:
     from unsprawl.report.export import Report
@@ -43,6 +44,7 @@ def write(report: Report, out: TextIO) -> None:
         "link": _link,
         "marked": _marked,
         "moment": _moment,
+        "unquoted": unquote,
         "worded": _worded,
     }
     template = environment.from_string((folder / "report.html").read_text("utf-8"))
@@ -62,6 +64,8 @@ def write(report: Report, out: TextIO) -> None:
         "base-uri 'none'; form-action 'none'",
         style=Markup(style),  # noqa: S704  # our own file
         script=Markup(script),  # noqa: S704  # our own file
+        account=account,
+        attributes=attributes,
         place=place,
         surface=surface,
         text=_searched,
@@ -113,7 +117,7 @@ def _worded(value: Any) -> str:
 def _searched(case: Case) -> str:
     """What the search box looks through."""
     row = case.row
-    words = [row["finding"], row["rule"], row["name"], row["secret"], row["owner"] or ""]
+    words = [row["finding"], row["rule"], row["name"], row["secret"], row["owner"] or "", account(row)]
     words += [f"{p['path']} {p['source']} {p['author'] or ''}" for p in case.places[:10]]
     return escape.plain(" ".join(words).lower())
 

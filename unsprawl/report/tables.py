@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unsprawl.report import escape
-from unsprawl.report.cases import Case, Row, gather, place
+from unsprawl.report.cases import Case, Row, account, gather, near
 from unsprawl.report.wording import counted, severities, size
 from unsprawl.store.sink import CoverageRow
 
@@ -121,12 +121,12 @@ _GAPS: Final = 20
 def _findings_grid(cases: Sequence[Case], width: int) -> Table:
     """Wide: a column for everything. Narrow: the secret below its rule, short ids, no status."""
     grid = _grid()
-    wide = width >= 110
+    wide = width >= 140
     grid.add_column("Severity", no_wrap=True)
     grid.add_column("Finding", no_wrap=True, style="dim")
-    grid.add_column("Rule", no_wrap=True, overflow="ellipsis", max_width=30 if wide else 22)
+    grid.add_column("Rule", no_wrap=True, overflow="ellipsis", max_width=22 if width < 100 else 34)
     if wide:
-        grid.add_column("Secret", no_wrap=True, overflow="ellipsis", max_width=24)
+        grid.add_column("Secret", no_wrap=True, overflow="ellipsis", max_width=40)
     grid.add_column("Where", ratio=1)
     if wide:
         grid.add_column("Label", no_wrap=True)
@@ -134,7 +134,7 @@ def _findings_grid(cases: Sequence[Case], width: int) -> Table:
     grid.add_column("×", justify="right", no_wrap=True)
     for case in cases:
         row = case.row
-        places = [_Where(escape.plain(place(p)), "" if n == 0 else "dim") for n, p in enumerate(case.places)]
+        places = [_Where(escape.plain(near(p)), "" if n == 0 else "dim") for n, p in enumerate(case.places)]
         if case.copies > len(places):
             places.append(_Where(f"and {case.copies - len(places)} more", "dim"))
         where = Group(*places)
@@ -144,20 +144,26 @@ def _findings_grid(cases: Sequence[Case], width: int) -> Table:
             grid.add_row(
                 *start,
                 _text(row["rule"]),
-                _text(row["secret"]),
+                _secret(row),
                 where,
                 _text(row["label"]),
                 _status(row),
                 copies,
             )
         else:
-            rule = Group(_line(row["rule"]), _line(row["secret"], "dim"))
+            rule = Group(_line(row["rule"]), _secret(row, "dim"))
             grid.add_row(*start, rule, where, copies)
     return grid
 
 
 def _line(value: str, style: str = "") -> Text:
     return Text(escape.plain(value), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _secret(row: Row, style: str = "") -> Text:
+    """The preview, and whose it is: ten mailboxes with one password are ten lines."""
+    shown = _line(row["secret"], style)
+    return shown.append(f"  {escape.plain(account(row))}", "dim") if account(row) else shown
 
 
 def _status(row: Row) -> Text:
