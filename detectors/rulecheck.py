@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from unsprawl.detectors.rules import Rule, RuleSet, load
-from unsprawl.errors import RuleError
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document
 
@@ -36,14 +35,14 @@ _SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to mend. ``place`` is ``file:line``; ``rule`` is "" when a whole file cannot be read."""
+    """One thing to mend. ``place`` is ``file:line``."""
 
     place: str
     rule: str
     what: str
 
     def __str__(self) -> str:
-        return f"{self.place}: rule '{self.rule}': {self.what}" if self.rule else self.what
+        return f"{self.place}: rule '{self.rule}': {self.what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,12 @@ class Checked:
 
 
 def check(paths: Sequence[Path] = ()) -> Checked:
-    """Try the rules in ``paths`` beside all built-in ones (no path: those)."""
-    try:
-        everything = load(paths)
-        detectors = _detectors(everything)
-    except RuleError as error:
-        return Checked(0, (Problem("", "", error.message),))
+    """Try the rules in ``paths`` beside all built-in ones (no path: those).
+
+    Raises ``RuleError`` for what is no rule at all.
+    """
+    everything = load(paths)
+    detectors = _detectors(everything)
     files = {str(path) for path in paths}
     own = [
         rule for rule in everything.rules if not paths or rule.file in files or _is_below(rule.file, paths)

@@ -143,12 +143,13 @@ class _Reader:
         if not isinstance(item, dict):
             raise self._error((), "a rule is a mapping")
         self._id = item["id"] if isinstance(item.get("id"), str) else ""
+        for key in item:  # before the missing ones: a misspelt key is both
+            if key not in KEYS:
+                raise self._error((key,), f"unknown key '{key}'{nearest(key, KEYS)}")
         for key in _REQUIRED:
             if key not in item:
                 raise self._error((), f"'{key}' is missing")
         for key, value in item.items():
-            if key not in KEYS:
-                raise self._error((key,), f"unknown key '{key}'{nearest(key, KEYS)}")
             self._conforms(value, KEYS[key], (key,))
         pattern = freespacing.strip(item["pattern"])
         superset = freespacing.strip(item.get("superset", ""))
@@ -297,4 +298,5 @@ class _Reader:
 
 def _words(error: Exception) -> str:
     first = error.args[0] if error.args else ""
-    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+    text = first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+    return " ".join(text.split())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from unsprawl import __version__
-from unsprawl.cli_options import Command, Group, debug_option, output_options, store_options
+from unsprawl.cli_options import Command, Group, debug_option, inform, output_options, store_options
 from unsprawl.cli_report import choose_format, deliver
 from unsprawl.cli_store import notes, reading
 
@@ -62,7 +62,7 @@ def list_(show_gone: bool, **chosen: Any) -> int:
 
     Examples:
       unsprawl findings list --store nightly.db
-      unsprawl findings list --config nightly.yaml --rule github.token --format json
+      unsprawl findings list --config nightly.yaml --rule github.personal-token --format json
     """
     return _report(include_gone=show_gone, piped="jsonl", **chosen)
 
@@ -118,17 +118,29 @@ def _report(
     with reading(store, config) as (opened, loaded):
         coverage = opened.coverage()
         runs = opened.runs()
+        rules = notes(loaded)
+        if not any(True for _ in opened.rows(wanted)):
+            _doubt_names(rule, rules, source, {row.source for row in coverage})
         report = Report(
             title=f"Findings of {opened.path.name}",
             rows=lambda: opened.rows(wanted, show_secrets=show_secrets),
             coverage=coverage,
             complete=bool(runs) and runs[0].status == "complete",
-            rules=notes(loaded),
+            rules=rules,
             facts={"run": runs[0].id} if runs else {},
             version=__version__,
         )
         deliver(report, chosen, output, quiet=output is None, gaps=False)
     return 0
+
+
+def _doubt_names(rule: str | None, rules: Collection[str], source: str | None, sources: set[str]) -> None:
+    """Nothing was found: was it asked for by a name that there is?"""
+    for kind, name, known in (("rule", rule, rules), ("source", source, sources)):
+        if name is not None and name not in known:
+            from unsprawl.detectors.rules import nearest
+
+            inform(f"note: no {kind} is called {name!r}{nearest(name, known)}")
 
 
 @findings.command(cls=Command)

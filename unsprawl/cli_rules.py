@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unsprawl.cli_options import Command, Group, debug_option, output_options
+from unsprawl.cli_options import Command, Group, debug_option, inform, output_options
 from unsprawl.cli_report import choose_format, sink
 from unsprawl.errors import ExitCode
 
@@ -58,13 +58,17 @@ def list_(
       unsprawl rules list --provider aws
       unsprawl rules list --rules our-rules/ --format json
     """  # fmt: skip
-    from unsprawl.detectors.rules import load
+    from unsprawl.detectors.rules import load, nearest
     from unsprawl.report import escape
 
     chosen = choose_format(format, output)
     if chosen not in _FORMATS:
         raise click.UsageError(f"rules are written as {', '.join(_FORMATS)}, not {chosen}")
-    found = [_record(rule) for rule in load(paths, exclude_rule).rules if provider in (None, rule.provider)]
+    every = load(paths, exclude_rule).rules
+    providers = {rule.provider for rule in every}
+    if provider is not None and provider not in providers:
+        raise click.UsageError(f"no rule is of the provider {provider!r}{nearest(provider, providers)}")
+    found = [_record(rule) for rule in every if provider in (None, rule.provider)]
     with sink(output) as out:
         if chosen == "json":
             separator = "[\n  "
@@ -120,11 +124,12 @@ def check(paths: tuple[Path, ...]) -> int:
       unsprawl rules check our-rules/
     """
     from unsprawl.detectors.rulecheck import check as run
+    from unsprawl.report.wording import counted
 
     checked = run(paths)
     for problem in checked.problems:
-        click.echo(f"error: {problem}", err=True)
+        inform(f"error: {problem}")
     if checked.problems:
         return int(ExitCode.USAGE)
-    click.echo(f"{checked.rules} rules, no problems")
+    click.echo(f"{counted(checked.rules, 'rule')}, no problems")
     return int(ExitCode.CLEAN)

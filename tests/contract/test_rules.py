@@ -11,6 +11,7 @@ import pytest
 from unsprawl.detectors import rulecheck, rulefile
 from unsprawl.detectors.detector import ContentDetector
 from unsprawl.detectors.rules import BUILTIN, Rule, load
+from unsprawl.errors import RuleError
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document
 
@@ -106,7 +107,6 @@ def test_a_users_good_rule_has_no_problem(tmp_path: Path) -> None:
         ("negatives", "['acmetok_<lowerdigits:24>']", "negative 1 is found"),
         ("keywords", "[ecma]", "holds none of the keywords"),
         ("remediation", "", "remediation is missing"),
-        ("pattern", "'(?P<secret> ['", "bad pattern"),
         ("check", "{request: {url: 'https://localhost/x'}, active: {status: [200]}}", "is no host name"),
         (
             "check",
@@ -118,6 +118,11 @@ def test_a_users_good_rule_has_no_problem(tmp_path: Path) -> None:
 def test_a_users_mistake_is_told(tmp_path: Path, key: str, value: str, what: str) -> None:
     problems = rulecheck.check([rule_file(tmp_path, **{key: value})]).problems
     assert what in "\n".join(str(problem) for problem in problems)
+
+
+def test_what_is_no_rule_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuleError, match="bad pattern"):
+        rulecheck.check([rule_file(tmp_path, pattern="'(?P<secret> ['")])
 
 
 def test_a_pattern_that_is_not_linear_is_told(tmp_path: Path) -> None:

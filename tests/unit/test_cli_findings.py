@@ -111,6 +111,17 @@ def test_filters(
     assert {row["path"] for row in lines(capsys)} == paths
 
 
+def test_a_filter_by_a_name_that_there_is_not_is_doubted(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["--rule", "github.personal-tokn", "--source", "nobody"]
+    assert main(["findings", "list", "--store", str(store), *names]) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "no rule is called 'github.personal-tokn'; did you mean 'github.personal-token'?" in told.err
+    assert "no source is called 'nobody'" in told.err
+
+
 def test_export_holds_what_is_gone_too(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +178,7 @@ def test_show_for_programs_and_tickets(
     [
         (["findings", "show", "a"], 2, "a is the beginning of several findings"),
         (["findings", "show", "ffff"], 2, "there is no finding ffff"),
+        (["rules", "list", "--provider", "githb"], 2, "no rule is of the provider 'githb'; did you mean"),
         (["findings", "show", "xyz"], 2, "'xyz' is no finding id"),
         (["findings", "show", FIRST, "--output", "x.csv"], 2, "a single finding is written as"),
         (["findings", "list", "--store", "none.db"], 4, ""),
@@ -261,8 +273,23 @@ def test_a_bad_rule_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.C
     bad.write_text("provider: bad\nrules:\n  - id: bad.rule\n    pattern: '(unclosed'\n")
     assert main(["rules", "check", str(bad)]) == 2
     err = capsys.readouterr().err
-    assert str(bad) in err
+    assert f"error: {bad}:1: unknown key 'provider'" in err
     assert "Traceback" not in err
+
+
+def test_a_misspelt_key_of_a_rule_is_named_and_a_pattern_stays_on_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("rules:\n  - id: bad.rule\n    severty: low\n")
+    assert main(["rules", "check", str(bad)]) == 2
+    assert "unknown key 'severty'; did you mean 'severity'?" in capsys.readouterr().err
+    fine = "id: bad.rule\n    name: a\n    severity: low\n    keywords: [abcd]\n"
+    bad.write_text(f"rules:\n  - {fine}    pattern: |\n      (?P<secret> x [a-\n")
+    assert main(["rules", "check", str(bad)]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert "bad pattern: invalid character class range: a-" in error
+    assert hint.startswith("hint: ")
 
 
 def test_doctor_says_what_can_be_reached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,7 @@ def test_a_rule_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("    pattern:", "    patern:", 2, "'pattern' is missing"),
+        ("    pattern:", "    patern:", 6, "unknown key 'patern'; did you mean 'pattern'?"),
         ("    examples:", "    exmples:", 8, "unknown key 'exmples'; did you mean 'examples'?"),
         ("severity: high", "severity: hihg", 4, "did you mean 'high'?"),
         ("id: acme.token", "id: Acme", 2, "'id' does not look like provider.kind"),
