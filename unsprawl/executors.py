@@ -1,7 +1,8 @@
 """Where steps run: in threads of this process, or in processes of this machine.
 
-Both take tasks and put what comes of them into the coordinator's inbox. A step is stateless, so a
-worker that dies takes one task with it, which is reported as such, and a fresh worker follows.
+Both take tasks and put what comes of them into the coordinator's inbox. A step is stateless, so when
+a worker dies a fresh one takes the step again, without the document that was being read. Where no
+document is to blame, the task is reported as lost.
 """
 
 from __future__ import annotations
@@ -11,34 +12,41 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, Final, Protocol
 
 from unsprawl.records import Batch, Cursor, Unit
 
-__all__ = ["Executor", "Lost", "Processes", "Run", "Task", "Threads"]
+__all__ = ["Begin", "Executor", "Lost", "Processes", "Run", "Task", "Threads"]
 
 #: Tasks a process holds: one in work and one to go on with while its last batch is committed.
 _AHEAD: Final = 2
 #: Workers that die in a row before any has answered: then it is not a document that kills them.
-_HOPELESS: Final = 5
+_HOPELESS: Final = 8
+#: Documents of one task that may each kill a worker before the task is given up.
+_AVOIDED: Final = 3
+#: Bytes that name a document.
+_MARK: Final = 16
+_NONE: Final = bytes(_MARK)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One step to take: read ``unit`` of ``source`` from ``cursor`` on.
 
-    ``full``: everything, whatever earlier runs have seen of it.
+    ``full``: everything, whatever earlier runs have seen of it. ``avoid``: documents that killed
+    their reader, and how.
     """
 
     source: str
     unit: Unit
     cursor: Cursor | None
     full: bool = False
+    avoid: Mapping[bytes, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +57,10 @@ class Lost:
     reason: str
 
 
+#: Told 16 bytes that name the document which is now scanned; zeros when it is done.
+Begin = Callable[[bytes], None]
 #: Takes a step; never raises. Built once in every worker.
-Run = Callable[[Task], Batch]
+Run = Callable[[Task, Begin], Batch]
 Inbox = SimpleQueue[Any]
 
 
@@ -87,13 +97,16 @@ class Threads:
     def _work(self) -> None:
         run = self._build()
         while (task := self._tasks.get()) is not None:
-            self._inbox.put((task, run(task)))
+            # A document that kills this thread kills the coordinator: nobody would be left to read a mark.
+            self._inbox.put((task, run(task, lambda _mark: None)))
 
 
 @dataclass(slots=True)
 class _Worker:
     process: Any
     pipe: Connection
+    mark: Any
+    """Shared with the process: the document that it is scanning."""
     held: deque[Task] = field(default_factory=deque)
 
 
@@ -145,13 +158,14 @@ class Processes:
         ours, theirs = context.Pipe()
         # A forked child inherits our ends of its elders' pipes; while it holds them, they cannot
         # see that the coordinator died.
+        mark = context.RawArray("c", _MARK)
         inherited = [worker.pipe for worker in self._workers] + [ours] if method == "fork" else []
         process = context.Process(  # type: ignore[attr-defined]
-            target=_serve, args=(theirs, self._build, inherited), name="unsprawl-worker", daemon=True
+            target=_serve, args=(theirs, self._build, mark, inherited), name="unsprawl-worker", daemon=True
         )
         process.start()
         theirs.close()
-        self._workers.append(_Worker(process, ours))
+        self._workers.append(_Worker(process, ours, mark))
 
     def _hand_out(self) -> None:
         while self._waiting and not self._workers:
@@ -191,7 +205,11 @@ class Processes:
             if self._closed:
                 return
             if dead.held:
-                self._inbox.put(Lost(dead.held.popleft(), _cause(dead.process.exitcode)))
+                task, mark, cause = dead.held.popleft(), dead.mark.raw, _cause(dead.process.exitcode)
+                if mark != _NONE and len(task.avoid) < _AVOIDED:
+                    dead.held.appendleft(replace(task, avoid={**task.avoid, mark: cause}))
+                else:
+                    self._inbox.put(Lost(task, cause))
             self._waiting.extendleft(reversed(dead.held))
             self._deaths += 1
             if self._deaths < _HOPELESS:
@@ -206,7 +224,7 @@ def _cause(code: int | None) -> str:
     return f"the worker ended with code {code}"
 
 
-def _serve(pipe: Connection, build: Callable[[], Run], inherited: list[Connection]) -> None:
+def _serve(pipe: Connection, build: Callable[[], Run], mark: Any, inherited: list[Connection]) -> None:
     """The life of a worker process: one task in, one batch out, until the coordinator closes the pipe."""
     # Ctrl-C reaches the whole group of processes; the coordinator alone decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -214,6 +232,10 @@ def _serve(pipe: Connection, build: Callable[[], Run], inherited: list[Connectio
     for other in inherited:
         other.close()
     run = build()
+
+    def begin(name: bytes) -> None:
+        mark.raw = name or _NONE
+
     with suppress(EOFError, OSError):
         while True:
-            pipe.send(run(pipe.recv()))
+            pipe.send(run(pipe.recv(), begin))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from unsprawl import pipeline
 from unsprawl.examine import Examiner
-from unsprawl.executors import Executor, Inbox, Processes, Run, Task, Threads
+from unsprawl.executors import Begin, Executor, Inbox, Processes, Run, Task, Threads
 from unsprawl.pipeline import Progress
 from unsprawl.records import Batch, Counts, Seen, Source
 from unsprawl.secret import Keys
@@ -115,7 +115,7 @@ class _Steps:
         built = {name: cache(spec.build) for name, spec in specs.items()}
         seen = {name: self._seen(name, judge.version) for name in specs}
 
-        def run(task: Task) -> Batch:
+        def run(task: Task, begin: Begin) -> Batch:
             name = task.source
             return step(
                 built[name](),
@@ -127,6 +127,8 @@ class _Steps:
                 specs[name].config.accept,
                 since=self.since,
                 remember=self.store is not None,
+                avoid=task.avoid,
+                begin=begin,
             )
 
         return run

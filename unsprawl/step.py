@@ -6,9 +6,9 @@ A step is the only unit of work. It needs nothing but its arguments, so it runs 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
 from unsprawl.errors import AuthError, SourceError
 from unsprawl.examine import Examiner, defect
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from unsprawl.config import AcceptedGap
 
 __all__ = ["Budget", "accepted", "step"]
+
+_FATAL: Final = "scan it alone, with more memory; the rest of the crawl went on"
 
 _Gapped = TypeVar("_Gapped", Gap, Skipped)
 
@@ -94,12 +96,16 @@ def step(
     *,
     since: datetime | None = None,
     remember: bool = True,
+    avoid: Mapping[bytes, str] | None = None,
+    begin: Callable[[bytes], None] = lambda _mark: None,
 ) -> Batch:
     """Read ``unit`` from ``cursor`` on until the budget is spent and a checkpoint has come. Never raises.
 
     Without a checkpoint the unit is read to its end. When reading breaks off, what was read before
     counts, the cursor stays at the last checkpoint, and the batch carries the failure. What was last
     modified before ``since`` is left out; ``remember`` is off where no store will be asked what was seen.
+    ``begin`` is told which document is scanned, by its keyed name; what stands in ``avoid`` is not
+    scanned, for the reason given there.
     """
     done, tally = _Tally(), _Tally()
     deadline = time.monotonic() + budget.seconds
@@ -113,7 +119,13 @@ def step(
                 if since and event.modified_at and event.modified_at < since:
                     tally.left_out += 1
                     continue
-                _take(event, source, examiner, accept, tally, remember=remember)
+                name = examiner.keys.name(source.name, event.uri)
+                if avoid and name in avoid:
+                    tally.gaps.append(examiner.gap(accepted(Skipped(event.uri, avoid[name], _FATAL), accept)))
+                    continue
+                begin(name)
+                _take(event, name, source, examiner, accept, tally, remember=remember)
+                begin(b"")
             elif isinstance(event, Unchanged):
                 tally.unchanged += event.count
             elif isinstance(event, Skipped):
@@ -148,6 +160,7 @@ def step(
 
 def _take(
     document: Document,
+    name: bytes,
     source: Source,
     examiner: Examiner,
     accept: Sequence[AcceptedGap],
@@ -164,7 +177,6 @@ def _take(
     # Only what was read wholly is remembered: a broken archive is met again on the next run, and what
     # an unread part held is not taken for gone.
     if remember and examined.whole:
-        name = examiner.keys.name(source.name, document.uri)
         tally.documents.append(name)
         if document.version is not None:
             if document.key and document.key != document.uri:

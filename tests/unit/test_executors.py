@@ -66,6 +66,18 @@ def test_a_worker_that_dies_loses_one_task_and_is_replaced() -> None:
     assert done == ["a", "b", "c", "d", "e", "f"]
 
 
+def test_a_document_that_kills_its_reader_is_left_out_and_the_rest_read() -> None:
+    ids = ["a", "files 3", "b", "files 4", "c"]
+    with running(lambda inbox: Processes(2, build_echo, inbox)) as (executor, inbox):
+        for task in tasks(*ids):
+            executor.submit(task)
+        answers = [inbox.get(timeout=60) for _ in ids]
+    done = {answer[0].unit.id: answer[0] for answer in answers if not isinstance(answer, Lost)}
+    assert sorted(done) == ["a", "b", "c", "files 3"]
+    assert ["SIGKILL" in reason for reason in done["files 3"].avoid.values()] == [True] * 3
+    assert [answer.task.unit.id for answer in answers if isinstance(answer, Lost)] == ["files 4"]
+
+
 def test_closing_ends_the_workers() -> None:
     executor = Processes(2, build_echo, SimpleQueue())
     processes = [worker.process for worker in executor._workers]

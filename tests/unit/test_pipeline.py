@@ -18,7 +18,7 @@ from unsprawl.config import AcceptedGap
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import AuthError, UnreadableError
 from unsprawl.examine import Examiner
-from unsprawl.executors import Task, Threads
+from unsprawl.executors import Begin, Task, Threads
 from unsprawl.records import (
     Batch,
     Candidate,
@@ -321,7 +321,7 @@ def crawl(*sources: ScriptedSource, sink: ListSink | None = None) -> tuple[ListS
     inbox: SimpleQueue[Any] = SimpleQueue()
     by_name = {source.name: source for source in sources}
 
-    def take(task: Task) -> Batch:
+    def take(task: Task, _begin: Begin) -> Batch:
         return take_step(by_name[task.source], task.unit, task.cursor, unseen, ONE, EXAMINER)
 
     threads = Threads(2, lambda: take, inbox)
@@ -380,7 +380,7 @@ def tasks_of(source: ScriptedSource, sink: ListSink) -> list[Task]:
     """The tasks that the loop gives out."""
     asked: list[Task] = []
 
-    def take(task: Task) -> Batch:
+    def take(task: Task, _begin: Begin) -> Batch:
         asked.append(task)
         return take_step(source, task.unit, task.cursor, unseen, ONE, EXAMINER)
 
@@ -396,3 +396,17 @@ def test_a_full_run_says_so_with_every_task() -> None:
     for full in (True, False):
         tasks = tasks_of(ScriptedSource(script), ListSink(full=full))
         assert [task.full for task in tasks] == [full] * 3
+
+
+def test_a_document_that_killed_a_worker_is_a_gap_and_the_rest_is_read() -> None:
+    source = ScriptedSource([doc("a"), doc("b", "key=one"), doc("c", "key=two")])
+    begun: list[bytes] = []
+    poison = KEYS.name("script", "script://b")
+    batch = take_step(
+        source, Unit("u"), None, unseen, ONE, EXAMINER, avoid={poison: "ended by SIGKILL"}, begin=begun.append
+    )
+    assert [(gap.uri, gap.reason) for gap in batch.gaps] == [("script://b", "ended by SIGKILL")]
+    assert batch.counts.documents == 2
+    assert poison not in begun
+    assert begun[1::2] == [b"", b""]
+    assert batch.done
