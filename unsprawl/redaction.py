@@ -52,6 +52,8 @@ _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 _DIGEST_LENGTHS: Final = frozenset({40, 64, 96, 128})
 #: An unbroken run shorter than this is a name's part: ``web-7d4b9c6f5-x2k9p``.
 _SHORTEST_RANDOM: Final = 12
+#: An unbroken run of this length is judged by itself too, whatever it is joined to.
+_SHORTEST_WORD: Final = 20
 _LONGEST_SHOWN_PIECE: Final = 8
 #: What follows a value on the heels of a sign that passwords contain may be more of it than the rule took.
 _REST = re.compile(rb"[&!$%^*~+|][^\s\"'`<>]{1,64}")
@@ -227,10 +229,15 @@ def _is_random(word: str, keep_digests: bool) -> bool:
     if _HEX.fullmatch(longest) and len(longest) >= 16:
         # Object ids and short hashes are names; an hexadecimal key has the lengths of a digest.
         return not keep_digests or (len(longest) not in _DIGEST_LENGTHS and len(longest) > 24)
-    letters = sum(map(len, atoms))
+    # ``conf-`` before a key makes it no tamer.
+    return _is_wild(atoms) or (len(longest) >= _SHORTEST_WORD and _is_wild([longest]))
+
+
+def _is_wild(atoms: list[str]) -> bool:
+    word = "".join(atoms)
     turns = sum(len(_TURN.findall(atom)) for atom in atoms)
     one_case = word.lower() == word or word.upper() == word
-    return len(set(word)) >= 9 and turns >= (0.22 if one_case else 0.27) * (letters - 1)
+    return len(set(word)) >= 9 and turns >= (0.22 if one_case else 0.27) * (len(word) - 1)
 
 
 def _is_remnant(run: str) -> bool:

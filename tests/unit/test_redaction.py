@@ -67,6 +67,7 @@ def test_names_stay_readable(text: str) -> None:
         (fill("key <hex:32> end"), "key … end"),
         (fill("<base32:32>"), "…"),
         (fill("id <base64url:43>."), "id …."),
+        (fill("configuration-<alnum:40>.env", "4"), "….env"),
     ],
 )
 def test_suspects_are_masked_without_being_known(text: str, shown: str) -> None:
