@@ -112,7 +112,9 @@ def crawl(
     if wanted:
         notes = rule_files.load((*loaded.rules, *rules), (*loaded.exclude_rules, *exclude_rule)).by_id
         report = report_of(f"Crawl of {config.name}", result, result.rows, code, notes)
-        deliver(report, wanted, output, quiet=True)
+        deliver(report, wanted, output, quiet=True, gaps=quiet)
+    elif quiet:
+        tell_gaps(result.coverage, sys.stderr)
     if code is ExitCode.FAILED:
         click.echo("error: no source could be read at all", err=True)
     if not quiet:

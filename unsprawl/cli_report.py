@@ -126,7 +126,7 @@ def tell_gaps(coverage: Sequence[CoverageRow], out: TextIO) -> None:
     """What was not read is never silent: the first gaps, and how many more there are."""
     gaps = list(dict.fromkeys(gap for row in coverage for gap in row.gaps if not gap.excluded))
     for gap in gaps[:_GAPS_TOLD]:
-        hint = f" ({gap.hint})" if gap.hint else ""
+        hint = f"; {gap.hint}" if gap.hint else ""
         print(plain(f"not read: {gap.uri}: {gap.reason}{hint}"), file=out)
     if len(gaps) > _GAPS_TOLD:
         out.write(f"not read: {len(gaps) - _GAPS_TOLD:,} more\n")

@@ -209,6 +209,7 @@ def test_a_source_whose_only_path_is_not_there_was_not_read(desk: Desk) -> None:
     assert done.returncode == 4, done.stdout
     assert "Coverage   1 skipped" in done.stdout
     assert "nowhere: no such file or folder" in done.stdout
+    assert "nowhere: no such file or folder" in desk.crawl("--quiet").stderr
     desk.config.write_text("store: night.db\nsources:\n  here: {type: files, paths: [nowhere, tree]}\n")
     assert desk.crawl().returncode == 3
 

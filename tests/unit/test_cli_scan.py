@@ -132,7 +132,7 @@ def test_incomplete_wins_and_json_carries_both(job: Job, capsys: pytest.CaptureF
     printed = capsys.readouterr()
     document = json.loads(printed.out)
     assert (document["complete"], document["counts"]["findings"], document["exit_code"]) == (False, 1, 3)
-    assert "not read: s3://backups/bomb.zip: the archive expands beyond 1 GB (exclude it)" in printed.err
+    assert "not read: s3://backups/bomb.zip: the archive expands beyond 1 GB; exclude it" in printed.err
     assert "left out by the configuration" not in printed.err
 
 
