@@ -233,7 +233,7 @@ def crawl(
         (*config.exclude_rules, *options.exclude_rules),
         _first(options.min_confidence, config.min_confidence, DEFAULT_CONFIDENCE),
         False,
-        config.seal == "open" or (config.seal is None and config.verify),
+        config.seals,
         keys,
     )
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())

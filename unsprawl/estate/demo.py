@@ -79,7 +79,8 @@ class _Show:
             return int(ExitCode.FAILED)
         _say(
             f"All {cases} cases were found, on all surfaces; the second night read nothing again.\n"
-            "The crawls end with code 3, as they should: one bucket refuses, and nobody accepted that."
+            "The crawls end with code 3, as they should: one bucket refuses, and nobody accepted that.\n"
+            "Next, something of your own: unsprawl scan PATH"
         )
         return int(ExitCode.CLEAN)
 
