@@ -15,8 +15,8 @@ __all__ = ["demo"]
 def demo(keep: bool) -> int:
     """Crawl an invented organisation on this machine.
 
-    Starts small servers on the loopback interface that speak the real protocols, plants secrets drawn at this
-    moment, crawls them twice, and shows what was found, what was read, and what did not have to be read
+    Starts small servers on the loopback interface that speak the real protocols, plants secrets that nobody
+    ever issued, crawls them twice, and shows what was found, what was read, and what did not have to be read
     again. Nothing leaves this machine; everything is removed at the end, unless --keep is given.
 
     Exit codes: 0 the demonstration went as it should, 4 it did not.
