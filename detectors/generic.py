@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from unsprawl import lexicon
+from unsprawl.detectors.chosen import CODE, SETTER, TYPE, WRITTEN, is_password_like, refuses_chosen
 
 if TYPE_CHECKING:
     from unsprawl.detectors.rules import Rule
@@ -19,6 +20,7 @@ __all__ = ["refuses"]
 
 #: How much of the surroundings is looked at, in bytes.
 _NEAR: Final = 160
+_HALF: Final = 80
 
 _MASK: Final = re.compile(
     rb"EXAMPLE|example|[xX]{6}|\*{3}|\.{3}|0{12}|1234567890(?:1234|abcd)|(?i:your[-_]|redacted|placeholder)"
@@ -36,41 +38,20 @@ _REFERENCE: Final = re.compile(
       | ENC\[ | !Ref | !vault | !Sub | projects/ | AQICA | \{[A-Za-z_.]+\} $ | \{\d*\} | <[A-Za-z_ -]+>
     )"""
 )
-_CODE: Final = re.compile(
-    rb"""(?x)
-        \w \( | \) $ | \w \[ ["'\w] | -> | :: | => | && | \|\| | \+= | [!=]= | \w\.\w+\.\w+\(
-          | ^ [&*!]? \w+ (?: \.\w+ )* \( | ^ (?: new | await | return | function | lambda | async ) \b
-      | ^ [A-Za-z_]\w* (?: \. [A-Za-z_]\w* )+ $ | ^ \\?[$@%&] \w+ $ | ^ [\[({|:\\] | ^ //
-      | ^ [+] \s* \w+ [.(] | [\[({] $ | ^ (?: pass | file | env | fd ) :
-    """
-)
-_TYPE: Final = frozenset(
-    b"""string str text int integer number bool boolean bytes byte char varchar any object
-    none null nil undefined true false void
-    optional required secret password passwd pwd token key apikey username user email value values type
-    types name field input label
-    the a an is are was and or not for with your you this that it in on to of from be will can should must
-    has have if when
-    stdin prompt ask interactive hidden env file disabled enabled yes no on off auto random generated
-    unset missing invalid wrong
-    incorrect expired changed updated reset required. protected encrypted hashed plain plaintext
-    securestring self bearer basic
-    digest anonymous default empty sensitive authentication authorization manager policy access refresh
-    admin/ root/ import export
-    return print echo cat const let var def class function public private static final protected""".split()
-)
 _PATH: Final = re.compile(
     rb"""(?ix) ^ (?: \.{0,2}/ | ~/ | [a-z]:\\ | \\\\ | [a-z0-9+]{2,12}:// [^@]* $ | urn: )
       | \. (?: py | js | ts | go | rb | java | php | html? | xml | json | ya?ml | toml | ini | conf | cfg
           | txt | md | pem
           | key | crt | cer | pub | p12 | pfx | jks | log | sh | css | svg | png | jpe?g | gif | sql | csv
           | so | dll
-          | exe | zip | gz | tmpl | tpl | vue | tsx | jsx ) $
+          | exe | db | sqlite3? | zip | gz | tmpl | tpl | vue | tsx | jsx ) $
     """
 )
 #: ``config/secrets/db`` is a path when it reads like words; base64 has slashes too.
 _SLASHED: Final = re.compile(rb"^[\w.-]+(?:/[\w.-]+)+/?$")
 _READABLE: Final = 0.5
+#: One base64 in sixty-four begins with a slash.
+_DRAWN_SLASH: Final = re.compile(rb"/(?=[^/]*[0-9])(?=[^/]*[A-Z])[A-Za-z0-9+]{12,}[A-Za-z0-9+/]{8,}={0,2}")
 _HOST: Final = re.compile(
     rb"(?i)^(?:[a-z0-9*-]+\.)+(?:com|net|org|io|dev|local|internal|test|svc|\*)\*?(?::\d+)?$"
 )
@@ -79,6 +60,14 @@ _NAMED: Final = re.compile(
     rb"(?i)^(?:[a-z]+[_.-])+(?:password|passwd|pass|pwd|passphrase|token|secret|key|credentials?)s?(?:[_.-][a-z]+)*$"
     rb"|^(?:password|passwd|pwd|passphrase|token|secret|key|credentials?)s?(?:[_.-][a-z]+)+$|^[a-z]+(?:Password|Token|Secret|Key|Credentials?)$"
 )
+#: ``gnutls_x509_crt_verify_data2``: names hold a number or two, random characters many.
+_ONE_NUMBER: Final = re.compile(rb"[A-Za-z_./-]*\d{1,4}[A-Za-z_./-]*(?:\d[A-Za-z_./-]*)?")
+#: Small and capital letters by turns: ``camelCase`` has one a word, drawn letters one in four.
+_TURN: Final = re.compile(rb"[a-z](?=[A-Z])")
+#: The name of a secret, not the secret.
+_ARN: Final = re.compile(rb"arn:aws[\w-]*:secretsmanager:[^\s\"']*$")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_ESCAPED: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 _UUID: Final = re.compile(rb"(?i)^\{?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\}?$")
 _HASHES: Final = re.compile(
     rb"(?i)sha-?(?:1|224|256|384|512)|md5|hash|digest|checksum|commit|revision|\brev\b|integrity|fingerprint|etag|thumbprint"
@@ -119,6 +108,7 @@ _OTHER_KEY: Final = re.compile(
         | enabled | disabled | protected | reset | confirm\w* | change\w* | index | schema | state
         | status | mode | map | list | set | code | auth )
         (?: [_.-] | $ | (?-i: [A-Z] ) )
+    | client_? request_? token | websocket - key
     | (?: tokenizer | tokenize | secretary | passenger | passage | keyboard | keyword | monkey | hotkey
     | keypress | author | authority )
     """
@@ -130,26 +120,10 @@ _TITLE: Final = re.compile(rb"""["'][\w%:]+[ ][^"'=]*["'][ \t]*(?:=>|:|=)[ \t]*[
 _LISTED: Final = re.compile(rb"""[\w/-]+\.\w{1,5}["']?[ \t]*[:=][ \t]*["']?$""")
 #: The report of a test run: ``--- PASS: TestLogin (0.00s)``.
 _PASSED: Final = b"PASS: "
-_VERDICT: Final = re.compile(rb"^\W*X?PASS:[ \t]+$")
-#: A change log's entry about a file.
-_FILE_ENTRY: Final = re.compile(
-    rb"(?i)[\w/-]+\.(?:c|h|cc|cpp|py|js|ts|go|rb|rs|java|php|sh|pl|po|in|am|xml|html|md|txt)"
-    rb"[)]?[ \t]*:[ \t]+$"
-)
-#: What a sentence about passwords goes on with, unless it tells one.
-_TOLD: Final = re.compile(
-    rb"(?i)(?:[ ](?:is|was|been|ist|est|es|now|still|to|be|currently)[ ]?:?|[-\x93\x94>])[ ]*$"
-)
-_PLAIN_WORDS: Final = re.compile(rb"^-?[A-Za-z]+(?:[-_'][A-Za-z]+)*[.&;]*$")
-_SNAKE: Final = re.compile(rb"^[a-z]+(?:_(?:[a-z]+|\d))+$")
-#: A string that is filled in by the program, and one that goes on behind its quote.
-_FORMATTED: Final = re.compile(rb"%[sdr](?![A-Za-z0-9])|%\(\w+\)|\{\w*\}|\$\{|\\\(")
-_CONTINUED: Final = re.compile(rb"[\"'`]\s*(?:[+%]|\.{1,2}\s*[\w$\"'])(?!\s*\n)")
-#: "user/pass: …" is followed by both; the rule for pairs knows where the password begins.
-_PAIR: Final = re.compile(rb"(?i)(?:user(?:name)?|login)s?[ ]?[/&+][ ]?pass(?:word|wd)?[\s:=]*$")
+_VERDICT: Final = re.compile(rb"^\W*X?PASS:[ \t]+[\"'`]?$")
 #: Logins that stand for a login: ``user:password@``, and any weak word on a host of the documentation.
 _STAND_IN: Final = re.compile(
-    rb"(?i)(?:^|[^a-z])(?:user(?:name)?|usr|name|login|u|foo|me|someone|account|id)[:\s]+(?:password\s+)?$"
+    rb"(?i)(?:^|[^a-z])(?:user(?:name)?|usr|name|login|u|foo|me|someone|account|id)(?:[:\s]+(?:password\s+)?|[\"']\s*,\s*[\"'])$"
 )
 _STAND_IN_WORDS: Final = frozenset(
     b"pass password passwd pwd pw p secret token key bar pa55 passphrase userpass mypassword mypass".split()
@@ -159,11 +133,6 @@ _NOWHERE: Final = re.compile(
 )
 #: Formats with a checksum: a valid one is reported by its exact rule, a wrong one is nobody's token.
 _CHECKSUMMED: Final = re.compile(rb"^(?:gh[pousr]|npm)_[A-Za-z0-9]{36}$")
-#: Words that continue a sentence behind a prose match: what was matched is one of its words.
-_SENTENCE: Final = re.compile(
-    rb"^[ \t]+(?:is|are|was|will|can|must|should|for|and|or|to|of|in|on|that|which|when|has|have|with|not|be"
-    rb"|from)\b"
-)
 
 
 def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
@@ -172,7 +141,7 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
         return _refuses_exact(rule, value)
     line = before[-_NEAR:].rpartition(b"\n")[2]
     # First of all, for a test suite prints a hundred thousand of them.
-    if line.endswith(_PASSED) and _VERDICT.match(line):
+    if _PASSED in line[-7:] and _VERDICT.match(line):
         return "test result"
     if lexicon.is_placeholder(value) or _MASK.search(value):
         return "placeholder"
@@ -184,15 +153,26 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
         return "" if rule.min_entropy else _refuses_login(value, before, after)
     if _CHECKSUMMED.match(value):
         return "checksum"
+    if _CONTROL.search(value) or (not value.isascii() and _is_broken(value, line[-_HALF:], after)):
+        return "binary"
     reason = _refuses_shape(value) or _refuses_key(value, line)
     if reason:
         return reason
     quoted = line[-1:] in b"\"'`" and line != b""
-    return (
-        _refuses_drawn(value, line, after)
-        if rule.min_entropy
-        else _refuses_chosen(value, line, after, quoted=quoted)
-    )
+    if rule.min_entropy:
+        return _refuses_drawn(value, line, after)
+    if rule.identity and value.lower() in _STAND_IN_WORDS and _STAND_IN.search(line[-24:]):
+        return "placeholder"
+    return refuses_chosen(value, line, after, quoted=quoted, named=not rule.identity)
+
+
+def _is_broken(value: bytes, line: bytes, after: bytes) -> bool:
+    """No text in UTF-8, with control bytes beside it: a stretch of a binary, not Latin-1."""
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return _CONTROL.search(line) is not None or _CONTROL.search(after[:_HALF]) is not None
+    return False
 
 
 def _refuses_exact(rule: Rule, value: bytes) -> str:
@@ -215,8 +195,10 @@ def _refuses_login(value: bytes, before: bytes, after: bytes) -> str:
         return "placeholder"
     if _NOWHERE.match(after) and (word in _STAND_IN_WORDS or lexicon.is_weak(value)):
         return "placeholder"
-    if word in _TYPE and not lexicon.is_weak(value):
+    if word in TYPE and not lexicon.is_weak(value):
         return "a word of the language"
+    if _CONTROL.search(value) or _ESCAPED.fullmatch(value):
+        return "binary"
     return "identifier" if _NAMED.match(value) else ""
 
 
@@ -225,10 +207,10 @@ def _refuses_shape(value: bytes) -> str:
         return "too short"
     if not any(48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122 for byte in value):
         return "punctuation"
-    if value.lower().strip(b"()[]{}<>.,;:!?*") in _TYPE:
+    if value.lower().strip(b"()[]{}<>.,;:!?*") in TYPE:
         return "a word of the language"
     slashed = _SLASHED.match(value) and lexicon.words_in(value) >= _READABLE
-    if slashed or _PATH.search(value) or _HOST.match(value):
+    if slashed or _HOST.match(value) or (_PATH.search(value) and not _DRAWN_SLASH.fullmatch(value)):
         return "path or address"
     if _NAMED.match(value):
         return "identifier"
@@ -239,13 +221,15 @@ def _refuses_key(value: bytes, line: bytes) -> str:
     found = _KEY_BACKWARDS.match(line[::-1])
     key = found.group(1)[::-1] if found else b""
     lead = line[: len(line) - found.end()] if found else b""
+    if _ARN.search(line):
+        return "reference"
     if lead.endswith(b"::"):
         return "name of a type"
     if _VARIABLE.search(line):
         return "type of a variable"
     if _TITLE.search(line):
         return "words for people"
-    if key and _OTHER_KEY.search(key):
+    if key and not SETTER.search(line) and _OTHER_KEY.search(key):
         return "key names something else"
     if key and value.lower().replace(b"-", b"_") == key.lower().replace(b"-", b"_"):
         return "value repeats the key"
@@ -258,56 +242,24 @@ def _refuses_drawn(value: bytes, line: bytes, after: bytes) -> str:
     """For keys and tokens: random characters are asked for."""
     if _NUMBER.match(value):
         return "number"
+    if WRITTEN.match(value):
+        return "code"
     kind = lexicon.alphabet(value)
+    if kind == "text" and is_password_like(value):
+        return ""
     if kind in ("hex", "digits") and (_HASHES.search(line[-64:]) or _LISTED.search(line)):
         return "hash"
-    if kind == "text" and _CODE.search(value):
+    if kind == "text" and CODE.search(value):
         return "code"
-    if kind == "letters" and (len(value) < 20 or lexicon.words_in(value) >= 0.4):
+    if kind == "letters" and (
+        lexicon.words_in(value) >= 0.4 or (len(value) < 20 and len(_TURN.findall(value)) < len(value) // 4)
+    ):
         return "words"
-    if lexicon.words_in(value) >= 0.65:
+    words = lexicon.words_in(value)
+    if words >= 0.65 or (words >= 0.55 and _ONE_NUMBER.fullmatch(value)):
         return "words"
-    if not any(48 <= byte <= 57 for byte in value) and lexicon.words_in(value) >= 0.35:
+    if not any(48 <= byte <= 57 for byte in value) and words >= 0.35:
         return "words"
     if after[:1] == b"(" or (after[:1] == b"." and after[1:2].isalpha()):
         return "code"
     return ""
-
-
-def _refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool) -> str:
-    """For passwords: any word may be one, so the syntax around it must speak for it."""
-    if b" " in value and value.count(b" ") > 5:
-        return "prose"
-    if not quoted and _CODE.search(value):
-        return "code"
-    if not quoted and (after[:1] in (b"(", b"[", b">") or (after[:1] == b"." and after[1:2].isalpha())):
-        return "code"
-    if not quoted and (line.rstrip().endswith((b"==", b"!=")) or _SNAKE.match(value)):
-        return "code"
-    if quoted and after[:1] == b" " and not any(48 <= byte <= 57 for byte in value):
-        return "prose"
-    if quoted and (_FORMATTED.search(value) or _CONTINUED.match(after)):
-        return "code"
-    if _PAIR.search(line):
-        return "user and password"
-    if _FILE_ENTRY.search(line):
-        return "change log"
-    if not quoted and _PLAIN_WORDS.match(value) and _TOLD.search(line):
-        return "prose"
-    if value.isdigit() and len(value) < 4:
-        return "number"
-    if lexicon.is_weak(value):
-        return ""
-    if value.isalpha() and _is_prose(value, line, after, quoted=quoted):
-        return "prose"
-    return ""
-
-
-def _is_prose(value: bytes, line: bytes, after: bytes, *, quoted: bool) -> bool:
-    """A bare word after "password": in a sentence it is the next word of the sentence."""
-    if _SENTENCE.match(after):
-        return True
-    if quoted:
-        return False
-    words = line.count(b" ")
-    return words >= 4 or (words >= 2 and value.islower() and after[:1] == b" ")

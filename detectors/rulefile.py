@@ -154,8 +154,9 @@ class _Reader:
         pattern = freespacing.strip(item["pattern"])
         superset = freespacing.strip(item.get("superset", ""))
         groups = self._groups(pattern, superset)
+        yielded = offline.YIELDS.get(item.get("offline", ""), ())
         for index, group in enumerate(item.get("identity", ())):
-            if group not in groups:
+            if group not in groups and group not in yielded:
                 raise self._error(
                     ("identity", index), f"the pattern has no group '{group}'{nearest(group, groups)}"
                 )

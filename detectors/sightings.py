@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from unsprawl.detectors import generic, offline
@@ -73,10 +73,40 @@ def judged(found: Sighting) -> Sighting | None:
         return None
     verdict = offline.check(match.rule, value, {name: text[a:b] for name, (a, b) in match.groups.items()})
     if verdict is None:
-        return found
+        return _opened(found)
     if not isinstance(verdict, Check):
         return None
-    return Sighting(match, text, found.start, found.end, found.begin, found.views, verdict)
+    return _opened(replace(found, check=verdict))
+
+
+def _opened(found: Sighting) -> Sighting | None:
+    """With what an encoded password says: in base64 and in clear it is one secret.
+
+    The text of the result is made up: its offsets tell the password and the companions, no place.
+    """
+    rule = found.rule
+    if rule.offline in offline.YIELDS:
+        pair = offline.login(found.value)
+        if pair is None:
+            return found
+        if generic.refuses(rule, pair[1], pair[0] + b":", b""):
+            return None
+        parts = {"account": pair[0]}
+    elif rule.kind == "generic" and (text := offline.plain(found.value)) is not None:
+        if generic.refuses(rule, text, b"", b""):
+            return None
+        pair, parts = (b"", text), {}
+    else:
+        return found
+    parts |= {name: found.text[start:end] for name, (start, end) in found.match.groups.items()}
+    made = bytearray(pair[1])
+    groups = {}
+    for name, part in parts.items():
+        made += b"\n"
+        groups[name] = (len(made), len(made) + len(part))
+        made += part
+    match = replace(found.match, start=0, end=len(pair[1]), groups=groups)
+    return replace(found, match=match, text=bytes(made), views=(*found.views, "base64"))
 
 
 def encoded_matches(
