@@ -69,6 +69,19 @@ def _crc32_base62(value: bytes, _: Companions) -> Result:
     return _unknown("checksum fits", exact=True)
 
 
+def _github_app(value: bytes, companions: Companions) -> Result:
+    """Since 2026 ``ghs_`` (number of the app) ``_`` (JWT), before that like the other tokens."""
+    return _jwt(value.split(b"_", 2)[2], companions) if b"." in value else _crc32_base62(value, companions)
+
+
+def _gitlab(value: bytes, _: Companions) -> Result:
+    """A routable token ends in its version, its length, and the CRC-32 of all before in base 36."""
+    if value.count(b".") != 2:
+        return None
+    number = zlib.crc32(value[:-7])
+    return _unknown("checksum fits", exact=True) if value[-7:].isalnum() and int(value[-7:], 36) == number else None
+
+
 def _grafana(value: bytes, _: Companions) -> Result:
     """``glsa_`` (32 characters) ``_`` (CRC-32 of all before it, in hex, least byte first)."""
     head, _separator, tail = value.rpartition(b"_")
@@ -347,6 +360,8 @@ CHECKS: Final[Mapping[str, Callable[[bytes, Companions], Result]]] = {
     "docker-auth": _docker_auth,
     "gcp-service-account": _gcp_service_account,
     "github": _crc32_base62,
+    "github-app": _github_app,
+    "gitlab": _gitlab,
     "grafana": _grafana,
     "json-token": _json_token,
     "jwt": _jwt,

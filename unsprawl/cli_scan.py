@@ -65,7 +65,7 @@ def scan(
 ) -> int:
     """Scan files, folders or standard input.
 
-    Archives, documents and encodings are opened. `-` reads standard input. Nothing is stored: the same
+    Archives in archives, UTF-16 and base64 are opened. `-` reads standard input. Nothing is stored: the same
     secret has the same finding id in every scan, and in the store of a crawl with the same key.
 
     On a terminal the result is a table, elsewhere one JSON line an occurrence; --format or the ending of
