@@ -79,7 +79,11 @@ def _gitlab(value: bytes, _: Companions) -> Result:
     if value.count(b".") != 2:
         return None
     number = zlib.crc32(value[:-7])
-    return _unknown("checksum fits", exact=True) if value[-7:].isalnum() and int(value[-7:], 36) == number else None
+    return (
+        _unknown("checksum fits", exact=True)
+        if value[-7:].isalnum() and int(value[-7:], 36) == number
+        else None
+    )
 
 
 def _grafana(value: bytes, _: Companions) -> Result:

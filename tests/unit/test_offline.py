@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import string
+import zlib
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,31 @@ def test_a_checksum_proves_or_refutes(name: str, prefix: str) -> None:
 
 def test_a_token_of_another_length_is_not_refuted() -> None:
     assert run("github", "ghs_" + fill("<alnum:60>")) is None
+
+
+def test_a_token_of_an_app_is_a_jwt_with_a_number() -> None:
+    assert checked("github-app", fill("<github-token:ghs_>")).exact
+    assert checked("github-app", "ghs_1234567_" + fill("<jwt:valid>")).exact
+    assert checked("github-app", "ghs_1234567_" + fill("<jwt:expired>")).validity is Validity.INACTIVE
+    assert run("github-app", "ghs_1234567_" + fill("<alnum:40>.<alnum:40>.<alnum:40>")) is offline.REFUTED
+
+
+@pytest.mark.parametrize("prefix", ["glpat-", "glrt-t3_", "acme-glpat-"])
+def test_a_routable_token_ends_in_its_checksum(prefix: str) -> None:
+    body = fill("<base64url:36>", prefix)
+    head = f"{prefix}{body}.01.{_base36(len(body)):>02}".encode()
+    token = (head + _base36(zlib.crc32(head)).rjust(7, "0").encode()).decode()
+    assert checked("gitlab", token).exact
+    assert run("gitlab", token[:-1] + ("0" if token[-1] != "0" else "1")) is None
+    assert run("gitlab", prefix + fill("<alnum:20>")) is None
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = string.digits[rest] + digits if rest < 10 else string.ascii_lowercase[rest - 10] + digits
+    return digits
 
 
 def test_an_expired_jwt_is_inactive_and_says_since_when() -> None:
