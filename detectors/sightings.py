@@ -106,7 +106,8 @@ def _opened(found: Sighting) -> Sighting | None:
         groups[name] = (len(made), len(made) + len(part))
         made += part
     match = replace(found.match, start=0, end=len(pair[1]), groups=groups)
-    return replace(found, match=match, text=bytes(made), views=(*found.views, "base64"))
+    views = tuple(view for view in found.views if view != "raw")
+    return replace(found, match=match, text=bytes(made), views=(*views, "base64"))
 
 
 def encoded_matches(

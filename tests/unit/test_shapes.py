@@ -99,7 +99,7 @@ def test_an_encoded_password_is_the_password(detector: ContentDetector, text: st
     (found,) = scan(detector, text.replace("⟦⟧", encoded))
     assert found.secret.text() == PASSWORD
     assert found.text == encoded.encode()
-    assert found.views == ("raw", "base64")
+    assert found.views == ("base64",)
 
 
 @pytest.mark.parametrize(
