@@ -48,6 +48,8 @@ _FILE_ENTRY: Final = re.compile(
     rb"(?i)[\w/-]+\.(?:c|h|cc|cpp|py|js|ts|go|rb|rs|java|php|sh|pl|po|in|am|xml|html|md|txt|exp|test)"
     rb"[)]?[ \t]*:[ \t]+$"
 )
+#: ``--password=PASS``: what a manual writes for the argument.
+_OPTION: Final = re.compile(rb"(?:^|[ \t\[(|\x00])--?[\w-]+[ =]+$")
 #: What a sentence about passwords goes on with, unless it tells one.
 _TOLD: Final = re.compile(
     rb"(?i)(?:[ ](?:is|was|been|ist|est|es|now|still|to|be|currently)[ ]?:?|[-\x93\x94>])[ ]*$"
@@ -147,6 +149,8 @@ def refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool, nam
         return _refuses_phrase(value, line)
     if not quoted and _is_foreign_word(value):
         return "prose"
+    if not quoted and value.isupper() and value.isalpha() and _OPTION.search(line):
+        return "placeholder"
     if _PARENTHESIS.search(line) and not SETTER.search(line):
         return "code"
     if named and (_CALL.search(line) or SETTER.search(line)):
@@ -183,7 +187,12 @@ def refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool, nam
 
 def _is_foreign_word(value: bytes) -> bool:
     """Letters of other alphabets than ASCII and nothing else, or capitals: ``--password=MẬT-KHẨU``."""
-    text = value.decode("utf-8", "replace").strip(".,:;’»\N{REPLACEMENT CHARACTER}").replace("-", "")
+    text = (
+        value.decode("utf-8", "replace")
+        .strip(".,:;’»\N{REPLACEMENT CHARACTER}")
+        .replace("-", "")
+        .replace("_", "")
+    )
     return text.isalpha() and (not text.isascii() or (text.isupper() and len(text) >= 4 and b"-" in value))
 
 

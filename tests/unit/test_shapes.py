@@ -154,6 +154,7 @@ def test_a_token_is_found(detector: ContentDetector, text: str) -> None:
         "the object identified by `digest` is deleted",
         '"arn:aws:secretsmanager:*:*:secret:rds-beta-us-east-1"',
         "pwd: 3.0-3.12\n",
+        "       --ftp-password=PASS         set ftp password to PASS\n",
         "secret: my-app-tls-2\n",
         '{"name": "DB_PASSWORD", "valueFrom": "arn:aws:ssm:eu-west-1:123456789012:parameter/db"}',
     ],
