@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from unsprawl.detectors.allow import allowed
-from unsprawl.detectors.archives import Cut, Leaf, leaves, may_be_packed
-from unsprawl.detectors.engine import Engine, Sight, Tally
+from unsprawl.detectors.containers.archives import Cut, Leaf, leaves, may_be_packed
+from unsprawl.detectors.containers.streams import Account, Budget, Reader
+from unsprawl.detectors.matching.engine import Engine, Sight, Tally
 from unsprawl.detectors.positions import Lines
 from unsprawl.detectors.resolution import resolve
 from unsprawl.detectors.rules import RuleSet, load
 from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, encoded_matches, judged
-from unsprawl.detectors.streams import Account, Budget, Reader
-from unsprawl.detectors.views import SEGMENT, Segment, segments
+from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
 from unsprawl.records import Candidate, Document, Skipped
 from unsprawl.secret import Secret
 

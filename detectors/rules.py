@@ -139,7 +139,9 @@ def _read(path: Path) -> bytes:
 
 
 def _parse_all(texts: Sequence[tuple[Path, bytes]]) -> tuple[Rule, ...]:
-    from unsprawl.detectors import rulefile  # pulls in yaml and re2, needed only when no cache holds the set
+    from unsprawl.detectors.rulebook import (
+        rulefile,  # pulls in yaml and re2, needed only when no cache holds the set
+    )
 
     rules: dict[str, Rule] = {}
     for file, text in texts:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from unsprawl.detectors import generic, offline
-from unsprawl.detectors.encoded import decoded
-from unsprawl.detectors.engine import Engine, Match, Sight, Tally
+from unsprawl.detectors.judging import generic, offline
+from unsprawl.detectors.matching.engine import Engine, Match, Sight, Tally
 from unsprawl.detectors.rules import Rule
+from unsprawl.detectors.views.encoded import decoded
 from unsprawl.records import Check
 
 __all__ = ["SURROUNDINGS", "Sighting", "encoded_matches", "judged"]

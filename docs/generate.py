@@ -26,7 +26,7 @@ _COLUMNS = 88
 def pages() -> dict[str, str]:
     """The generated files by their name in ``docs/``."""
     from unsprawl import config
-    from unsprawl.detectors import rulefile
+    from unsprawl.detectors.rulebook import rulefile
 
     return {
         "cli.md": _command_line(),

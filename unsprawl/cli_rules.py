@@ -123,7 +123,7 @@ def check(paths: tuple[Path, ...]) -> int:
     Examples:
       unsprawl rules check our-rules/
     """
-    from unsprawl.detectors.rulecheck import check as run
+    from unsprawl.detectors.rulebook.rulecheck import check as run
     from unsprawl.report.wording import counted
 
     checked = run(paths)

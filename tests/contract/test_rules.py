@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from unsprawl.detectors import rulecheck, rulefile
 from unsprawl.detectors.detector import ContentDetector
-from unsprawl.detectors.pattern import shape
+from unsprawl.detectors.matching.pattern import shape
+from unsprawl.detectors.rulebook import rulecheck, rulefile
 from unsprawl.detectors.rules import BUILTIN, Rule, load
 from unsprawl.errors import RuleError
 from unsprawl.placeholders import fill

@@ -20,8 +20,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsprawl.detectors.archives import Cut, Leaf, leaves
-from unsprawl.detectors.streams import Account, Budget, Reader
+from unsprawl.detectors.containers.archives import Cut, Leaf, leaves
+from unsprawl.detectors.containers.streams import Account, Budget, Reader
 
 TEXT = b"hello\nworld " * 50
 ZERO = bytes(512)

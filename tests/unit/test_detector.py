@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unsprawl.detectors.containers.streams import Budget
 from unsprawl.detectors.detector import ContentDetector, build
-from unsprawl.detectors.engine import Engine
+from unsprawl.detectors.matching.engine import Engine
 from unsprawl.detectors.positions import code_points
 from unsprawl.detectors.rules import Rule, RuleSet
-from unsprawl.detectors.streams import Budget
-from unsprawl.detectors.views import AHEAD, BEHIND
+from unsprawl.detectors.views.segments import AHEAD, BEHIND
 from unsprawl.errors import UnreadableError
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document, Severity, Skipped, Stream, Validity

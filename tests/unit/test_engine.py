@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unsprawl.detectors.cache import recall, remember
-from unsprawl.detectors.confirm import Tally
-from unsprawl.detectors.engine import GATE, Engine
-from unsprawl.detectors.pattern import LONGEST, shape
+from unsprawl.detectors.matching.confirm import Tally
+from unsprawl.detectors.matching.engine import GATE, Engine
+from unsprawl.detectors.matching.pattern import LONGEST, shape
 from unsprawl.detectors.rules import Rule, RuleSet
 from unsprawl.errors import ConfigError, RuleError
 from unsprawl.records import Severity

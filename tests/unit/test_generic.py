@@ -9,7 +9,7 @@ import time
 import pytest
 
 from unsprawl import lexicon
-from unsprawl.detectors import generic
+from unsprawl.detectors.judging import generic
 from unsprawl.detectors.rules import Kind, Rule
 from unsprawl.placeholders import fill
 from unsprawl.records import Severity

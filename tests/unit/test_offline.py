@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unsprawl.detectors import offline, privatekeys
+from unsprawl.detectors.judging import offline, privatekeys
 from unsprawl.detectors.rules import load
 from unsprawl.placeholders import fill
 from unsprawl.records import Check, Validity

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unsprawl.detectors.freespacing import literal_prefix, strip
+from unsprawl.detectors.rulebook.freespacing import literal_prefix, strip
 
 
 @pytest.mark.parametrize(

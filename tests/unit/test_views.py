@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsprawl.detectors.encoded import decoded, literals
-from unsprawl.detectors.engine import Engine
+from unsprawl.detectors.containers.streams import Reader
+from unsprawl.detectors.matching.engine import Engine
 from unsprawl.detectors.positions import Lines, code_points
 from unsprawl.detectors.rules import Rule, RuleSet
-from unsprawl.detectors.streams import Reader
-from unsprawl.detectors.views import segments
+from unsprawl.detectors.views.encoded import decoded, literals
+from unsprawl.detectors.views.segments import segments
 from unsprawl.records import Severity
 
 RULE = Rule(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, BinaryIO, Final, Protocol, cast
 
-from unsprawl.detectors.zstdframes import Frames
+from unsprawl.detectors.containers.zstdframes import Frames
 
 __all__ = ["Account", "Budget", "Reader", "damaged_at_once", "decompressed", "member"]
 

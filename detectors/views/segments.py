@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from unsprawl.detectors.engine import GATE
-from unsprawl.detectors.pattern import LONGEST
-from unsprawl.detectors.streams import Reader
+from unsprawl.detectors.containers.streams import Reader
+from unsprawl.detectors.matching.engine import GATE
+from unsprawl.detectors.matching.pattern import LONGEST
 
 __all__ = ["SEGMENT", "Segment", "segments"]
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from unsprawl.detectors import freespacing, offline
-from unsprawl.detectors.confirm import same_group
+from unsprawl.detectors.judging import offline
+from unsprawl.detectors.matching.confirm import same_group
+from unsprawl.detectors.rulebook import freespacing
 from unsprawl.detectors.rules import Rule, nearest
 from unsprawl.errors import ConfigError, RuleError
 from unsprawl.records import Severity

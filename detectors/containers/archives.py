@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from unsprawl.detectors.streams import Account, Reader, damaged_at_once, decompressed, member
+from unsprawl.detectors.containers.streams import Account, Reader, damaged_at_once, decompressed, member
 
 __all__ = ["Cut", "Leaf", "leaves", "may_be_packed"]
 

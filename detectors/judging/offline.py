@@ -18,7 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from unsprawl import lexicon
-from unsprawl.detectors import privatekeys
+from unsprawl.detectors.judging import privatekeys
 from unsprawl.placeholders import base62_crc32
 from unsprawl.records import Check, Validity
 

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from unsprawl import lexicon
-from unsprawl.detectors.chosen import CODE, SETTER, TYPE, WRITTEN, is_password_like, refuses_chosen
+from unsprawl.detectors.judging.chosen import CODE, SETTER, TYPE, WRITTEN, is_password_like, refuses_chosen
 
 if TYPE_CHECKING:
     from unsprawl.detectors.rules import Rule

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
-from unsprawl.detectors.pattern import LONGEST, Shape
+from unsprawl.detectors.matching.pattern import LONGEST, Shape
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
 from unsprawl.detectors.cache import default_folder
-from unsprawl.detectors.confirm import Confirmer, Match, Tally, Window
-from unsprawl.detectors.encoded import literals
-from unsprawl.detectors.fallback import Keywords
-from unsprawl.detectors.pattern import shapes
+from unsprawl.detectors.matching.confirm import Confirmer, Match, Tally, Window
+from unsprawl.detectors.matching.fallback import Keywords
+from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rules import RuleSet
+from unsprawl.detectors.views.encoded import literals
 from unsprawl.errors import ConfigError
 
 __all__ = ["GATE", "Engine", "Match", "Sight", "Tally"]
@@ -127,7 +127,7 @@ def _finder(
 
 class _HyperscanFinder:
     def __init__(self, confirmers: tuple[Confirmer, ...], gated: list[int], cache: Path | None) -> None:
-        from unsprawl.detectors.hyper import Automaton
+        from unsprawl.detectors.matching.hyper import Automaton
 
         self._confirmers = confirmers
         self._main = [number for number in range(len(confirmers)) if number not in set(gated)]

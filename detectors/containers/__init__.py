@@ -1,0 +1,1 @@
+"""What holds content: archives, documents and compressed streams, unpacked within a budget."""

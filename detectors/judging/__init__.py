@@ -1,0 +1,1 @@
+"""Which matches are credentials: the words around them, offline checks, what people choose."""

@@ -1,0 +1,1 @@
+"""Patterns to matches: the automaton, its fallback, the confirmation."""
