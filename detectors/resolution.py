@@ -14,7 +14,7 @@ _RANK: Final = {"exact": 0, "contextual": 1, "generic": 2}
 
 
 class Spanned(Protocol):
-    """A secret's rule, place and value, and the values of its companions."""
+    """A secret's rule, place and value, and the values of its companions. Its match begins at ``begin``."""
 
     @property
     def rule(self) -> Rule: ...
@@ -22,6 +22,8 @@ class Spanned(Protocol):
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+    @property
+    def begin(self) -> int: ...
     @property
     def value(self) -> bytes: ...
     @property
@@ -32,7 +34,8 @@ _Spanned = TypeVar("_Spanned", bound=Spanned)
 
 
 def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()) -> list[_Spanned]:
-    """Exact beats contextual beats generic; of equals the longer secret, then the earlier one.
+    """Exact beats contextual beats generic; of equals the longer secret, then the earlier one,
+    then the one whose words stand nearer.
 
     Secrets that overlap no better one stay. ``claimed`` spans were given to matches of the segment before.
     What is a companion of a kept match (a key id beside its secret) is no finding of its own, wherever
@@ -50,8 +53,9 @@ def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()
     return kept
 
 
-def _preference(match: Spanned) -> tuple[int, int, int, str]:
-    return _RANK[match.rule.kind], match.start - match.end, match.start, match.rule.id
+def _preference(match: Spanned) -> tuple[int, int, int, int, str]:
+    # Of two providers named before one value, it belongs to the nearer.
+    return _RANK[match.rule.kind], match.start - match.end, match.start, -match.begin, match.rule.id
 
 
 class _Spans:

@@ -23,7 +23,7 @@ __all__ = ["BUILTIN", "Kind", "Rule", "RuleSet", "load", "nearest"]
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 4
+_FORMAT: Final = 6
 
 Kind: TypeAlias = Literal["exact", "contextual", "generic"]
 
@@ -38,7 +38,8 @@ class Rule:
     Hyperscan searches in place of ``pattern`` (look-around, or an end that would match at every
     byte); it begins where the pattern begins, since the confirmation looks back no further.
     ``identity`` names the companions that make two equal values two cases. ``min_entropy`` is in bits
-    a character. ``examples`` and ``negatives`` are templates of ``unsprawl.placeholders``.
+    a character. ``context`` are the words one of which stands before the value, ``cue`` says that a word
+    such as key or token must stand there too. ``examples`` and ``negatives`` are templates of ``unsprawl.placeholders``.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Rule:
     identity: tuple[str, ...] = ()
     offline: str = ""
     min_entropy: float = 0.0
+    context: tuple[str, ...] = ()
+    cue: bool = False
     check: Mapping[str, Any] | None = None
     remediation: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
@@ -169,7 +172,15 @@ def _digest(rules: Sequence[Rule]) -> str:
     """Over what decides which text matches; a better remediation step must not cause a new crawl."""
     digest = hashlib.sha256()
     for rule in rules:
-        parts = (rule.id, rule.pattern, rule.superset, rule.kind, rule.offline, str(rule.min_entropy))
+        parts = (
+            rule.id,
+            rule.pattern,
+            rule.superset,
+            rule.kind,
+            rule.offline,
+            str(rule.min_entropy),
+            str(rule.cue),
+        )
         for part in (*parts, *rule.keywords, "", *rule.identity):
             digest.update(part.encode())
             digest.update(b"\0")

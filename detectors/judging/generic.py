@@ -66,6 +66,17 @@ _ONE_NUMBER: Final = re.compile(rb"[A-Za-z_./-]*\d{1,4}[A-Za-z_./-]*(?:\d[A-Za-z
 _TURN: Final = re.compile(rb"[a-z](?=[A-Z])")
 #: The name of a secret, not the secret.
 _ARN: Final = re.compile(rb"arn:aws[\w-]*:secretsmanager:[^\s\"']*$")
+#: Words that say of a value that it opens something.
+_CUE: Final = re.compile(
+    rb"(?i)key|token|secret|auth|pass|pwd|cred|bearer|\bpat\b|_pat|api|access|login|\bsid\b|_sid|license|private|client|jwt|cookie|session"
+)
+#: How far before a value they stand, with the name of the provider.
+_REACH: Final = 96
+#: Lengths of hashes in hexadecimal.
+_HASH_SIZES: Final = frozenset({32, 40, 56, 64, 96, 128})
+#: From this length on a drawn value has this many bits a character.
+_DRAWN: Final = 16
+_LEAST_ENTROPY: Final = 2.5
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _ESCAPED: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 _UUID: Final = re.compile(rb"(?i)^\{?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\}?$")
@@ -149,6 +160,8 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
         return "reference"
     if rule.min_entropy and lexicon.entropy(value) < rule.min_entropy:
         return "low entropy"
+    if rule.context:
+        return _refuses_named(rule, value, before)
     if rule.kind == "contextual":
         return "" if rule.min_entropy else _refuses_login(value, before, after)
     if _CHECKSUMMED.match(value):
@@ -186,6 +199,25 @@ def _refuses_exact(rule: Rule, value: bytes) -> str:
     if rule.min_entropy and lexicon.entropy(body) < rule.min_entropy:
         return "low entropy"
     return ""
+
+
+def _refuses_named(rule: Rule, value: bytes, before: bytes) -> str:
+    """For values that a provider's name stands before: drawn by a machine, and no hash of anything."""
+    near = before[-_REACH:]
+    if rule.cue and not _CUE.search(near):
+        return "no word says that it is a key"
+    kind = lexicon.alphabet(value)
+    if kind in ("hex", "digits") and len(value) in _HASH_SIZES and _HASHES.search(near[-32:]):
+        return "hash"
+    if _NUMBER.match(value) and kind != "digits":
+        return "number"
+    if len(value) >= _DRAWN and lexicon.entropy(value) < (rule.min_entropy or _LEAST_ENTROPY):
+        return "low entropy"
+    if kind == "letters" and (
+        value.islower() or value.isupper() or len(_TURN.findall(value)) < len(value) // 6
+    ):
+        return "words" if lexicon.words_in(value) >= 0.4 else ""
+    return "words" if lexicon.words_in(value) >= 0.65 else ""
 
 
 def _refuses_login(value: bytes, before: bytes, after: bytes) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from unsprawl.detectors.judging import offline
 from unsprawl.detectors.matching.confirm import same_group
-from unsprawl.detectors.rulebook import freespacing
+from unsprawl.detectors.rulebook import contextual, freespacing
 from unsprawl.detectors.rules import Rule, nearest
 from unsprawl.errors import ConfigError, RuleError
 from unsprawl.records import Severity
@@ -20,7 +20,9 @@ __all__ = ["KEYS", "parse", "schema"]
 
 _KINDS: Final = ("exact", "contextual", "generic")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)+")
-_REQUIRED: Final = ("id", "name", "severity", "keywords", "pattern")
+_REQUIRED: Final = ("id", "name", "severity")
+#: A rule has its own pattern, or the loader makes one of the words before a value.
+_FORMS: Final = (("keywords", "pattern"), ("context", "value"))
 #: A rule file is written by a person. What is larger is a mistake or an attack.
 _LARGEST: Final = 4 << 20
 _TEXT: Final = {"type": "string", "minLength": 1}
@@ -51,6 +53,17 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
     "pattern": {
         **_TEXT,
         "description": "RE2, free spacing, one group named secret (secret2 in another alternative).",
+    },
+    "context": {
+        "type": "array",
+        "minItems": 1,
+        "items": {**_TEXT, "pattern": r"^[a-z0-9][a-z0-9 .&+-]*$"},
+        "description": "Words in small letters, a blank for any separator: one stands before the value.",
+    },
+    "value": {**_TEXT, "description": "In place of keywords and pattern: what the value looks like."},
+    "cue": {
+        "type": "boolean",
+        "description": "A word such as key, token or secret must stand beside the context too.",
     },
     "superset": {**_TEXT, "description": "What Hyperscan searches in place of the pattern."},
     "prefix": {
@@ -99,6 +112,7 @@ def schema() -> Mapping[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "required": list(_REQUIRED),
+        "oneOf": [{"required": list(form)} for form in _FORMS],
         "properties": dict(KEYS),
     }
     return {
@@ -152,7 +166,8 @@ class _Reader:
                 raise self._error((), f"'{key}' is missing")
         for key, value in item.items():
             self._conforms(value, KEYS[key], (key,))
-        pattern = freespacing.strip(item["pattern"])
+        words = tuple(item.get("context", ()))
+        pattern, keywords = self._pattern(item, words)
         superset = freespacing.strip(item.get("superset", ""))
         groups = self._groups(pattern, superset)
         yielded = offline.YIELDS.get(item.get("offline", ""), ())
@@ -167,14 +182,16 @@ class _Reader:
             name=item["name"],
             provider=item["id"].partition(".")[0],
             severity=Severity(item["severity"]),
-            keywords=tuple(keyword.lower() for keyword in item["keywords"]),
+            keywords=keywords,
             pattern=pattern,
             superset=superset,
             prefix=item.get("prefix") or freespacing.literal_prefix(pattern),
-            kind=item.get("kind", "exact"),
+            kind=item.get("kind", "contextual" if words else "exact"),
             identity=tuple(item.get("identity", ())),
             offline=item.get("offline", ""),
             min_entropy=float(item.get("min_entropy", 0)),
+            context=words,
+            cue=item.get("cue", False),
             check=item.get("check"),
             remediation=tuple(item.get("remediation", ())),
             examples=tuple(item.get("examples", ())),
@@ -182,6 +199,24 @@ class _Reader:
             file=self._name,
             line=self._line(()),
         )
+
+    def _pattern(self, item: Any, words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """The pattern of either form, and its keywords."""
+        for form, other in (_FORMS, _FORMS[::-1]):
+            found = [key for key in form if key in item]
+            if found and not any(key in item for key in other):
+                for key in form:
+                    if key not in item:
+                        raise self._error((), f"'{key}' is missing: it goes with '{found[0]}'")
+                break
+        else:
+            raise self._error((), "a rule has either 'keywords' and 'pattern', or 'context' and 'value'")
+        if not words:
+            return freespacing.strip(item["pattern"]), tuple(word.lower() for word in item["keywords"])
+        value = freespacing.strip(item["value"])
+        if "(?P<" in value:
+            raise self._error(("value",), "a value has no named groups: write a 'pattern'")
+        return contextual.pattern(words, value), contextual.keywords(words)
 
     def _line(self, path: Path) -> int:
         full = (*self._root, *path)
