@@ -39,7 +39,8 @@ class Rule:
     byte); it begins where the pattern begins, since the confirmation looks back no further.
     ``identity`` names the companions that make two equal values two cases. ``min_entropy`` is in bits
     a character. ``context`` are the words one of which stands before the value, ``cue`` says that a word
-    such as key or token must stand there too. ``examples`` and ``negatives`` are templates of ``unsprawl.placeholders``.
+    such as key or token must stand there too. ``examples`` and ``negatives`` are templates of
+    ``unsprawl.placeholders``.
     """
 
     id: str
