@@ -11,11 +11,13 @@ from typing import Final
 from unsprawl.detectors.allow import allowed
 from unsprawl.detectors.containers.archives import Cut, Leaf, leaves, may_be_packed
 from unsprawl.detectors.containers.streams import Account, Budget, Reader
-from unsprawl.detectors.matching.engine import Engine, Sight, Tally
+from unsprawl.detectors.matching.engine import Engine, Tally
 from unsprawl.detectors.positions import Lines
 from unsprawl.detectors.resolution import resolve
 from unsprawl.detectors.rules import RuleSet, load
-from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, encoded_matches, judged
+from unsprawl.detectors.search import search
+from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, judged
+from unsprawl.detectors.views.reading import edits
 from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
 from unsprawl.records import Candidate, Document, Skipped
 from unsprawl.secret import Secret
@@ -77,7 +79,7 @@ class ContentDetector:
         """The candidates of ``document`` in the order of its content, and what was not read of it."""
         body = document.body
         if isinstance(body, bytes):
-            if len(body) > _SMALL or may_be_packed(body) or any(self._engine.look(body)):
+            if len(body) > _SMALL or may_be_packed(body) or any(self._engine.look(body)) or edits(body):
                 yield from self._scan(document, Reader.of(body), len(body))
             return
         with closing(body.open(0)) as stream:
@@ -88,13 +90,11 @@ class ContentDetector:
 
         The filters do not apply: what is refused as a finding may still be one too many in a log.
         """
-        sight = self._engine.look(text)
-        if not any(sight):
+        sight, changes = self._engine.look(text), edits(text)
+        if not (any(sight) or changes):
             return []
-        tally = Tally(size=len(text))
-        spans = {(m.start, m.end, m.rule.prefix) for m in self._engine.confirm(text, sight.windows, tally)}
-        spans |= {(found.start, found.end, "") for found in encoded_matches(self._engine, text, sight, tally)}
-        return sorted(spans)
+        found = search(self._engine, text, sight, changes, Tally(size=len(text)))
+        return sorted({(one.start, one.end, "" if one.derived else one.rule.prefix) for one in found})
 
     def _scan(self, document: Document, reader: Reader, size: int) -> Iterator[Candidate | Skipped]:
         account = Account(self._budget)
@@ -122,6 +122,8 @@ class ContentDetector:
                 )
         for rule in sorted(tally.struck):
             yield _skipped(document, "", f"too many near matches of {rule}: not all were looked at", hint)
+        for what in sorted(tally.cut):
+            yield _skipped(document, "", what, hint)
         if tally.late:
             yield _skipped(document, "", f"takes more than {self._budget.seconds:.0f} s to scan", hint)
 
@@ -134,12 +136,25 @@ class ContentDetector:
     def _scan_segment(self, segment: Segment, content: _Content) -> Iterator[Candidate]:
         data, stop = segment.data, segment.stop
         content.lines.enter(data, segment.first)
-        sight = self._engine.look(data)
+        sight, changes = self._engine.look(data), edits(data)
         kept: list[Sighting] = []
         resume: dict[str, int] = {}
-        if any(sight):
-            found = self._sightings(segment, sight, content, resume)
-            kept = resolve([good for good in map(judged, found) if good], content.claimed)
+        if any(sight) or changes:
+            found = search(
+                self._engine,
+                data,
+                sight,
+                changes,
+                content.tally,
+                segment.view,
+                segment.first,
+                content.resume,
+            )
+            for one in found:
+                match = one.match
+                if not one.derived and match.match_start < stop < match.match_end:
+                    resume[match.rule.id] = match.match_end
+            kept = resolve(judged(found), content.claimed)
             for sighting in kept:
                 owned = segment.first <= sighting.begin < stop
                 if owned and not allowed(data, sighting.start, sighting.end):
@@ -156,21 +171,6 @@ class ContentDetector:
                 if end > stop
             ]
             content.lines.leave(stop)
-
-    def _sightings(
-        self, segment: Segment, sight: Sight, content: _Content, resume: dict[str, int]
-    ) -> list[Sighting]:
-        """Everything that matches; ``resume`` learns which rules' matches reach over the segment's end."""
-        data, engine = segment.data, self._engine
-        matches = engine.confirm(data, sight.windows, content.tally, segment.first, content.resume)
-        for match in matches:
-            if match.match_start < segment.stop < match.match_end:
-                resume[match.rule.id] = match.match_end
-        views = (segment.view,)
-        found = [Sighting(m, data, m.start, m.end, m.match_start, views) for m in matches]
-        if sight.groups:
-            found += encoded_matches(engine, data, sight, content.tally, views if segment.encoding else ())
-        return found
 
 
 def _candidate(sighting: Sighting, segment: Segment, content: _Content) -> Candidate:

@@ -1,31 +1,26 @@
-"""Matches in a text and in what is encoded in it, each judged and mapped back to the text."""
+"""A match with its place in the content, and whether it is a credential."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from unsprawl.detectors.judging import generic, offline
-from unsprawl.detectors.matching.engine import Engine, Match, Sight, Tally
+from unsprawl.detectors.matching.engine import Match
 from unsprawl.detectors.rules import Rule
-from unsprawl.detectors.views.encoded import decoded
 from unsprawl.records import Check
 
-__all__ = ["SURROUNDINGS", "Sighting", "encoded_matches", "judged"]
+__all__ = ["SURROUNDINGS", "Sighting", "judged"]
 
 #: Bytes of the surroundings that count, on each side.
 CONTEXT: Final = 256
 #: Bytes of the surroundings that go with a candidate. More than is ever shown: whoever masks the values
 #: beside it must see the words by which they are recognised.
 SURROUNDINGS: Final = 1024
-#: Encodings inside encodings that are followed.
-_DEPTH: Final = 2
 #: A stretch with more than this share of control bytes is no text in which someone assigns a password.
 _JUNK: Final = 16
 _CONTROLS: Final = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27}) + b"\x7f"
-
-Locate = Callable[[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +37,8 @@ class Sighting:
     begin: int
     views: tuple[str, ...]
     check: Check | None = None
+    derived: bool = False
+    """Whether its text is not the segment's."""
 
     @property
     def rule(self) -> Rule:
@@ -61,7 +58,29 @@ class Sighting:
         return [(self.start, self.end), *(self.match.groups.values() if self.text is data else ())]
 
 
-def judged(found: Sighting) -> Sighting | None:
+def judged(found: Sequence[Sighting]) -> list[Sighting]:
+    """What is a credential of ``found``, with offline verdicts.
+
+    What a view shows to be none (``%24%7BDB_PASSWORD%7D`` is ``${DB_PASSWORD}``) is none in the bytes either.
+    """
+    kept: list[Sighting] = []
+    refuted: set[tuple[int, int]] = set()
+    for sighting in found:
+        good = _judged(sighting)
+        if good is not None:
+            kept.append(good)
+        elif sighting.derived:
+            refuted.add((sighting.start, sighting.end))
+    if refuted:
+        kept = [
+            one
+            for one in kept
+            if one.derived or one.rule.kind == "exact" or (one.start, one.end) not in refuted
+        ]
+    return kept
+
+
+def _judged(found: Sighting) -> Sighting | None:
     """The sighting with its offline verdict, None for what a filter drops or a checksum refutes."""
     match, text = found.match, found.text
     start, end = match.start, match.end
@@ -108,40 +127,6 @@ def _opened(found: Sighting) -> Sighting | None:
     match = replace(found.match, start=0, end=len(pair[1]), groups=groups)
     views = tuple(view for view in found.views if view != "raw")
     return replace(found, match=match, text=bytes(made), views=(*views, "base64"))
-
-
-def encoded_matches(
-    engine: Engine, data: bytes, sight: Sight, tally: Tally, views: tuple[str, ...] = ()
-) -> list[Sighting]:
-    """The matches in the base64 that ``sight`` found in ``data``, and in the base64 in that."""
-    found: list[Sighting] = []
-    _decode(engine, data, sight, tally, views, lambda start, end: (start, end), found)
-    return found
-
-
-def _decode(
-    engine: Engine,
-    data: bytes,
-    sight: Sight,
-    tally: Tally,
-    views: tuple[str, ...],
-    locate: Locate,
-    found: list[Sighting],
-    depth: int = 1,
-) -> None:
-    views = (*views, "base64")
-    for run in decoded(data, sight.groups):
-        below = engine.look(run.text)
-
-        def place(start: int, end: int, inner: Locate = run.locate) -> tuple[int, int]:
-            return locate(*inner(start, end))
-
-        for match in engine.confirm(run.text, below.windows, tally):
-            start, end = place(match.start, match.end)
-            begin = place(match.match_start, match.match_end)[0]
-            found.append(Sighting(match, run.text, start, end, begin, views))
-        if below.groups and depth < _DEPTH:
-            _decode(engine, run.text, below, tally, views, place, found, depth + 1)
 
 
 def _is_junk(around: bytes) -> bool:

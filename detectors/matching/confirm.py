@@ -25,6 +25,9 @@ Window = tuple[int, int, int]
 #: Searches a rule may cost in one document: a start, and more for every byte that was read.
 _SEARCHES: Final = 4096
 _BYTES_A_SEARCH: Final = 256
+#: Bytes of decoded and rewritten text a document may cost: a start, and more for every byte of it.
+_MADE: Final = 64 << 20
+_MADE_A_BYTE: Final = 8
 #: Seconds one search of a back-tracking pattern may take.
 _PATIENCE: Final = 0.25
 #: ``regex`` takes the end of the window for the end of the text: look-ahead needs some bytes more.
@@ -48,7 +51,8 @@ class Tally:
     """What one document has cost, so that hostile text costs a ledger entry and not an hour.
 
     ``deadline`` is on the monotonic clock. ``struck`` holds the rules whose matches were not all looked at,
-    ``full`` those of which enough was found, so that no more is looked for.
+    ``full`` those of which enough was found, so that no more is looked for. ``made`` counts the bytes of
+    texts that were made of the document, and ``cut`` says what of them was not looked at.
     """
 
     deadline: float = float("inf")
@@ -57,6 +61,17 @@ class Tally:
     struck: set[str] = field(default_factory=set)
     full: set[str] = field(default_factory=set)
     late: bool = False
+    made: int = 0
+    cut: set[str] = field(default_factory=set)
+
+    def take(self, size: int) -> bool:
+        """Count a text of ``size`` bytes made of the document; False once that is too much."""
+        self.made += size
+        if self.made > _MADE + _MADE_A_BYTE * self.size:
+            self.cut.add(f"what is encoded in it reads to more than {self.made >> 20} MiB")
+            return False
+        self.late = self.late or monotonic() > self.deadline
+        return not self.late
 
     def spend(self, rule: Rule) -> bool:
         """Count one search; False once the rule has had its share or the time is up."""

@@ -16,7 +16,7 @@ from unsprawl.detectors.matching.confirm import Confirmer, Match, Tally, Window
 from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rules import RuleSet
-from unsprawl.detectors.views.encoded import literals
+from unsprawl.detectors.views.clues import Clue, Mark, marks
 from unsprawl.errors import ConfigError
 
 __all__ = ["GATE", "Engine", "Match", "Sight", "Tally"]
@@ -92,10 +92,10 @@ Windows = Mapping[int, tuple[list[Window], bool]]
 
 
 class Sight(NamedTuple):
-    """Where matches may stand; ``groups`` are offsets of groups of four in base64 that hold a keyword."""
+    """Where matches may stand, and where something is encoded that may hold one."""
 
     windows: Windows
-    groups: Sequence[int]
+    clues: Sequence[Clue]
 
 
 _NOTHING: Final = Sight({}, ())
@@ -135,8 +135,8 @@ class _HyperscanFinder:
         self._words = list(_words_of(confirmers, gated))
         expressions = [_expression(confirmers[number]) for number in self._main]
         expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
-        self._encoded = literals(confirmer.rule for confirmer in confirmers)
-        expressions += [(_quoted(literal.core.decode()), "keyword") for literal in self._encoded]
+        self._marks = marks(confirmer.rule for confirmer in confirmers)
+        expressions += [(_quoted(mark.core.decode()), "keyword") for mark in self._marks]
         self._automaton = Automaton(expressions, cache) if expressions else None
         self._side_automaton = (
             Automaton([_expression(confirmers[number]) for number in gated], cache) if gated else None
@@ -148,14 +148,14 @@ class _HyperscanFinder:
             return _NOTHING
         size = len(data)
         found: _Found = {}
-        groups: list[int] = []
+        clues: list[Clue] = []
         gates: dict[int, list[Window]] = {}
         rules = len(self._main)
         encoded = rules + len(self._words)
         for index, stretches in hits.items():
             if index >= encoded:
-                width = self._encoded[index - encoded].width
-                groups += [end - width for stretch in stretches for end in stretch if end >= width]
+                _, width, coding = self._marks[index - encoded]
+                clues += [Clue(end - width, coding) for ends in stretches for end in ends if end >= width]
             elif index >= rules:
                 for number in self._words[index - rules][1]:
                     gates.setdefault(number, []).extend(_gate(first, last) for first, last in stretches)
@@ -166,7 +166,7 @@ class _HyperscanFinder:
                 found[number] = (_merged(around, size), False)
         if gates:
             self._search_gates(data, gates, found)
-        return Sight(found, groups)
+        return Sight(found, clues)
 
     def _search_gates(self, data: bytes, gates: Mapping[int, list[Window]], found: _Found) -> None:
         """The rules without a literal, where one of their keywords is near."""
@@ -194,10 +194,10 @@ class _KeywordFinder:
         words = dict(_words_of(confirmers, range(len(confirmers))))
         self._rules_of = {word.encode(): numbers for word, numbers in words.items()}
         self._keywords = Keywords([word.encode() for word in words])
-        self._widths: dict[bytes, list[int]] = {}
-        for literal in literals(confirmer.rule for confirmer in confirmers):
-            self._widths.setdefault(literal.core, []).append(literal.width)
-        self._cores = Keywords(list(self._widths))
+        self._marks: dict[bytes, list[Mark]] = {}
+        for mark in marks(confirmer.rule for confirmer in confirmers):
+            self._marks.setdefault(mark.core, []).append(mark)
+        self._cores = Keywords(list(self._marks))
 
     def look(self, data: bytes) -> Sight:
         size = len(data)
@@ -215,14 +215,14 @@ class _KeywordFinder:
         }
         for number in self._everywhere:
             found[number] = ([(0, size, size)], False)
-        groups = [
-            end - width
+        clues = [
+            Clue(end - mark.width, mark.coding)
             for core, places in self._cores.places(data).items()
-            for width in self._widths[core]
+            for mark in self._marks[core]
             for _, end in places
-            if end >= width
+            if end >= mark.width
         ]
-        return Sight(found, groups)
+        return Sight(found, clues)
 
 
 def _words_of(

@@ -1,30 +1,19 @@
-"""Base64, found without looking for it: the automaton also knows what each keyword looks like encoded.
-
-A run of base64 is no rarity: every hash and every long name is one, and to find them all is a
-second pass as dear as the first. But a match holds a keyword, and a keyword has three encodings,
-one for each place in a group of three bytes. Their fixed characters are literals like any
-other, which the automaton takes along for nothing; and a hit tells how the groups lie.
-"""
+"""Base64 around a place of which a clue says that a group of four begins there (``clues.py``)."""
 
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from binascii import Error as Base64Error
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from unsprawl.detectors.rules import Rule
-
-__all__ = ["Decoded", "Literal", "decoded", "literals"]
+__all__ = ["Decoded", "decoded"]
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-#: Shorter keywords have encodings that stand everywhere.
-_SHORTEST: Final = 4
 #: How far around a keyword the encoded text is followed, in bytes.
 _BACK: Final = 8 << 10
 _AHEAD: Final = 48 << 10
@@ -33,42 +22,6 @@ _WRAPPED: Final = 60
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]*")
 _BREAK: Final = re.compile(rb"(?:\r?\n|\\r\\n|\\n)[ \t]*(?=[A-Za-z0-9+/_-])")
 _BREAK_BEFORE: Final = re.compile(rb"(?:\r?\n|\\r\\n|\\n)[ \t]*$")
-
-
-class Literal(NamedTuple):
-    """The fixed characters of an encoded keyword; they end ``width`` behind the start of a group of four."""
-
-    core: bytes
-    width: int
-
-
-def literals(rules: Iterable[Rule]) -> list[Literal]:
-    """The encodings of all keywords and prefixes, and once more encoded those of the public prefixes."""
-    words: dict[bytes, None] = {}
-    prefixes: dict[bytes, None] = {}
-    for rule in rules:
-        if len(rule.prefix) >= _SHORTEST and rule.kind == "exact":
-            prefixes[rule.prefix.encode()] = None
-        for keyword in rule.keywords:
-            for variant in (keyword, keyword.lower(), keyword.upper(), keyword.capitalize()):
-                if len(variant.encode()) >= _SHORTEST:
-                    words[variant.encode()] = None
-    once = [literal for word in words | prefixes for literal in _encodings(word)]
-    twice = [
-        literal for prefix in prefixes for inner in _encodings(prefix) for literal in _encodings(inner.core)
-    ]
-    found = once + [literal for literal in twice if len(literal.core) >= _SHORTEST]
-    url_safe = [Literal(literal.core.translate(_URL_SAFE), literal.width) for literal in found]
-    return list(dict.fromkeys(found + url_safe))
-
-
-def _encodings(word: bytes) -> Iterator[Literal]:
-    """One for each number of bytes that stand before the word in its group of three."""
-    for before in range(3):
-        text = b64encode(bytes(before) + word)
-        first = (8 * before + 5) // 6
-        last = 8 * (before + len(word)) // 6
-        yield Literal(text[first:last], last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +49,16 @@ class Decoded:
         return self.places[at][1] + index - self.places[at][0]
 
 
-def decoded(data: bytes, groups: Iterable[int]) -> Iterator[Decoded]:
-    """The texts around ``groups``: offsets at which a group of four begins. None is decoded twice."""
+def decoded(data: bytes, groups: Iterable[int], back: int = _BACK, ahead: int = _AHEAD) -> Iterator[Decoded]:
+    """The texts around ``groups``: offsets at which a group of four begins. None is decoded twice.
+
+    ``back`` and ``ahead`` bound how far from its group a text is followed, in bytes.
+    """
     done: list[tuple[int, int, int]] = []
     for group in sorted(set(groups)):
         if any(start <= group < end and (group - start) % 4 == phase for start, end, phase in done[-8:]):
             continue
-        pieces = _pieces(data, group)
+        pieces = _pieces(data, group, back, ahead)
         if pieces is None:
             continue
         start, end = pieces[0][0], pieces[-1][1]
@@ -127,23 +83,23 @@ def decoded(data: bytes, groups: Iterable[int]) -> Iterator[Decoded]:
         yield Decoded(text, places, length, end + padding)
 
 
-def _pieces(data: bytes, group: int) -> list[tuple[int, int]] | None:
+def _pieces(data: bytes, group: int, back: int, reach: int) -> list[tuple[int, int]] | None:
     """The lines of encoded text around ``group``; the first one begins with a whole group of four."""
-    start = _run_start(data, group, group - _BACK)
-    pieces = [(start, _RUN.match(data, group, group + _AHEAD).end())]  # type: ignore[union-attr]
-    while pieces[-1][1] - pieces[-1][0] >= _WRAPPED and pieces[-1][1] < group + _AHEAD:
+    start = _run_start(data, group, group - back)
+    pieces = [(start, _RUN.match(data, group, group + reach).end())]  # type: ignore[union-attr]
+    while pieces[-1][1] - pieces[-1][0] >= _WRAPPED and pieces[-1][1] < group + reach:
         gap = _BREAK.match(data, pieces[-1][1])
         if gap is None:
             break
-        pieces.append((gap.end(), _RUN.match(data, gap.end(), group + _AHEAD).end()))  # type: ignore[union-attr]
+        pieces.append((gap.end(), _RUN.match(data, gap.end(), group + reach).end()))  # type: ignore[union-attr]
         if pieces[-1][1] == pieces[-1][0]:
             pieces.pop()
             break
-    while start > group - _BACK:
+    while start > group - back:
         gap = _BREAK_BEFORE.search(data, max(0, start - 64), start)
         if gap is None:
             break
-        above = _run_start(data, gap.start(), group - _BACK)
+        above = _run_start(data, gap.start(), group - back)
         if gap.start() - above < _WRAPPED:
             break
         pieces.insert(0, (above, gap.start()))

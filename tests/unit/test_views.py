@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unsprawl.detectors.containers.streams import Reader
-from unsprawl.detectors.matching.engine import Engine
+from unsprawl.detectors.matching.engine import Engine, Sight
 from unsprawl.detectors.positions import Lines, code_points
 from unsprawl.detectors.rules import Rule, RuleSet
-from unsprawl.detectors.views.encoded import decoded, literals
+from unsprawl.detectors.views.clues import marks
+from unsprawl.detectors.views.encoded import decoded
 from unsprawl.detectors.views.segments import segments
 from unsprawl.records import Severity
 
@@ -86,7 +87,7 @@ def test_an_encoded_token_is_found_wherever_it_stands(
     if not padded:
         run = run.rstrip(b"=")
     data = b"key: " + run + b" ."
-    runs = [d for d in decoded(data, engine.look(data).groups) if token in d.text]
+    runs = [d for d in decoded(data, groups(engine.look(data))) if token in d.text]
     assert runs
     start = runs[0].text.index(token.strip())
     low, high = runs[0].locate(start, start + 16)
@@ -103,7 +104,7 @@ def test_an_encoded_token_is_found_wherever_it_stands(
 def test_wrapped_base64_is_read_over_its_line_ends(wrap: bytes, before: int, after: int) -> None:
     run = base64.b64encode(b"." * before + b"tok_0123456789ab" + b"." * after)
     data = b"blob:" + wrap + wrap.join(run[at : at + 76] for at in range(0, len(run), 76)) + wrap
-    if b"tok_" not in b"".join(d.text for d in decoded(data, ENGINES["hyperscan"].look(data).groups)):
+    if b"tok_" not in b"".join(d.text for d in decoded(data, groups(ENGINES["hyperscan"].look(data)))):
         # Only where the wrap cuts the keyword itself in two is there nothing to see.
         cut = [
             at for at in range(76, len(run), 76) if at * 3 // 4 - 5 < before + 4 and before < at * 3 // 4 + 1
@@ -111,17 +112,21 @@ def test_wrapped_base64_is_read_over_its_line_ends(wrap: bytes, before: int, aft
         assert cut
 
 
+def groups(sight: Sight) -> list[int]:
+    return [clue.offset for clue in sight.clues if clue.coding == "base64"]
+
+
 def test_keywords_have_three_encodings_each_with_its_phase() -> None:
-    for literal in literals([RULE]):
+    for literal in [mark for mark in marks([RULE]) if mark.coding == "base64"]:
         assert len(literal.core) >= 4
         assert literal.width >= len(literal.core)
     data = b"x" * 5 + base64.b64encode(b"ab tok_0123456789ab")
-    assert {group % 4 for group in ENGINES["fallback"].look(data).groups} == {5 % 4}
+    assert {group % 4 for group in groups(ENGINES["fallback"].look(data))} == {5 % 4}
 
 
 def test_a_huge_run_is_decoded_near_its_keywords_only() -> None:
     blob = base64.b64encode(bytes(3_000_000) + b" tok_0123456789ab " + bytes(3_000_000))
-    runs = list(decoded(blob, ENGINES["hyperscan"].look(blob).groups))
+    runs = list(decoded(blob, groups(ENGINES["hyperscan"].look(blob))))
     assert len(runs) == 1
     assert b"tok_0123456789ab" in runs[0].text
     assert len(runs[0].text) < 100_000
