@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from unsprawl.detectors.allow import allowed
+from unsprawl.detectors.composition import completed
 from unsprawl.detectors.containers.archives import Cut, Leaf, leaves, may_be_packed
 from unsprawl.detectors.containers.streams import Account, Budget, Reader
 from unsprawl.detectors.matching.engine import Engine, Tally
@@ -19,7 +20,7 @@ from unsprawl.detectors.search import search
 from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, judged
 from unsprawl.detectors.views.reading import edits
 from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
-from unsprawl.records import Candidate, Document, Skipped
+from unsprawl.records import Candidate, Document, Place, Skipped
 from unsprawl.secret import Secret
 
 __all__ = ["ContentDetector", "build"]
@@ -154,7 +155,7 @@ class ContentDetector:
                 match = one.match
                 if not one.derived and match.match_start < stop < match.match_end:
                     resume[match.rule.id] = match.match_end
-            kept = resolve(judged(found), content.claimed)
+            kept = resolve(judged(list(filter(None, map(completed, found)))), content.claimed)
             for sighting in kept:
                 owned = segment.first <= sighting.begin < stop
                 if owned and not allowed(data, sighting.start, sighting.end):
@@ -167,7 +168,7 @@ class ContentDetector:
                 (start - shift, end - shift)
                 for sighting in kept
                 if sighting.begin < stop
-                for start, end in sighting.spans(data)
+                for start, end in sighting.spans()
                 if end > stop
             ]
             content.lines.leave(stop)
@@ -189,6 +190,10 @@ def _candidate(sighting: Sighting, segment: Segment, content: _Content) -> Candi
         member=content.member,
         views=sighting.views,
         companions={name: Secret(text[a:b]) for name, (a, b) in match.groups.items()},
+        places={
+            name: Place(*segment.locate(*span), *content.lines.at(span[0]))
+            for name, span in sighting.places.items()
+        },
         before=data[max(0, start - SURROUNDINGS) : start],
         text=data[start:end],
         after=data[end : end + SURROUNDINGS],

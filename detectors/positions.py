@@ -16,7 +16,7 @@ def code_points(text: bytes) -> int:
 
 
 class Lines:
-    """Lines of one content that comes in segments. Ask in ascending order: going back costs a recount."""
+    """Lines of one content that comes in segments. Ask in ascending order: going back costs its way."""
 
     __slots__ = ("_at", "_column", "_data", "_first", "_line")
 
@@ -39,8 +39,7 @@ class Lines:
     def at(self, offset: int) -> tuple[int, int]:
         """The 1-based line, and the 1-based column in code points."""
         if offset < self._at:
-            self._at, self._line, self._column = self._first
-            offset = max(offset, self._at)
+            return self._behind(offset)
         data, start = self._data, self._at
         last = data.rfind(b"\n", start, offset)
         if last >= 0:
@@ -50,3 +49,13 @@ class Lines:
         self._column += code_points(data[start:offset])
         self._at = offset
         return self._line, self._column
+
+    def _behind(self, offset: int) -> tuple[int, int]:
+        """The same for what was passed already, without going there."""
+        start, line, column = self._first
+        offset = max(offset, start)
+        last = self._data.rfind(b"\n", start, offset)
+        if last >= 0:
+            line = self._line - self._data.count(b"\n", offset, self._at)
+            return line, code_points(self._data[last + 1 : offset]) + 1
+        return line, column + code_points(self._data[start:offset])

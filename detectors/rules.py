@@ -19,13 +19,27 @@ from unsprawl.detectors.cache import default_folder, recall, remember
 from unsprawl.errors import RuleError
 from unsprawl.records import Severity
 
-__all__ = ["BUILTIN", "Kind", "Rule", "RuleSet", "load", "nearest"]
+__all__ = ["BUILTIN", "Companion", "Kind", "Rule", "RuleSet", "load", "nearest"]
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 6
+_FORMAT: Final = 7
 
 Kind: TypeAlias = Literal["exact", "contextual", "generic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """What belongs to a secret and may stand up to ``within`` bytes away from it.
+
+    The first group of ``pattern`` is the companion, or all of it where it has none. A secret without a
+    ``required`` one is none.
+    """
+
+    name: str
+    pattern: str
+    within: int = 1024
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +71,7 @@ class Rule:
     min_entropy: float = 0.0
     context: tuple[str, ...] = ()
     cue: bool = False
+    companions: tuple[Companion, ...] = ()
     check: Mapping[str, Any] | None = None
     remediation: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
@@ -181,6 +196,7 @@ def _digest(rules: Sequence[Rule]) -> str:
             rule.offline,
             str(rule.min_entropy),
             str(rule.cue),
+            repr(rule.companions),
         )
         for part in (*parts, *rule.keywords, "", *rule.identity):
             digest.update(part.encode())

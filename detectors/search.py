@@ -76,7 +76,9 @@ def _made_of(text: _Text, engine: Engine, tally: Tally) -> Iterator[tuple[_Text,
                 start, end = below.locate(*span)
                 views = below.touched(*span) or below.touched(*whole)
                 begin = below.locate(*whole)[0]
-                sightings.append(Sighting(match, below.data, start, end, begin, views, derived=True))
+                sightings.append(
+                    Sighting(match, below.data, start, end, begin, views, derived=True, locate=below.locate)
+                )
         yield below, sightings
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from unsprawl.detectors.judging import generic, offline
 from unsprawl.detectors.matching.engine import Match
 from unsprawl.detectors.rules import Rule
+from unsprawl.detectors.views.reading import Locate
 from unsprawl.records import Check
 
 __all__ = ["SURROUNDINGS", "Sighting", "judged"]
@@ -39,6 +40,8 @@ class Sighting:
     check: Check | None = None
     derived: bool = False
     """Whether its text is not the segment's."""
+    locate: Locate | None = None
+    """From the text to the segment, where they differ and companions have a place."""
 
     @property
     def rule(self) -> Rule:
@@ -53,9 +56,18 @@ class Sighting:
         """The values of the companions."""
         return [self.text[start:end] for start, end in self.match.groups.values()]
 
-    def spans(self, data: bytes) -> list[tuple[int, int]]:
+    @property
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Where its companions stand in the segment, as far as they do."""
+        if not self.derived:
+            return dict(self.match.groups)
+        if self.locate is None:
+            return {}
+        return {name: self.locate(*span) for name, span in self.match.groups.items() if span[0] < span[1]}
+
+    def spans(self) -> list[tuple[int, int]]:
         """Where the secret stands in the segment, and its companions, unless they are encoded."""
-        return [(self.start, self.end), *(self.match.groups.values() if self.text is data else ())]
+        return [(self.start, self.end), *(self.match.groups.values() if not self.derived else ())]
 
 
 def judged(found: Sequence[Sighting]) -> list[Sighting]:
@@ -126,7 +138,8 @@ def _opened(found: Sighting) -> Sighting | None:
         made += part
     match = replace(found.match, start=0, end=len(pair[1]), groups=groups)
     views = tuple(view for view in found.views if view != "raw")
-    return replace(found, match=match, text=bytes(made), views=(*views, "base64"))
+    views = tuple(dict.fromkeys((*views, "base64")))
+    return replace(found, match=match, text=bytes(made), views=views, derived=True, locate=None)
 
 
 def _is_junk(around: bytes) -> bool:

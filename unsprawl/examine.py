@@ -242,7 +242,7 @@ class Examiner:
             evidence=masked(check.evidence) if check else "",
             url=masked(place.url) if place.url else None,
             views=candidate.views,
-            attrs=self.redactor.attrs(attrs, known),
+            attrs=self.redactor.attrs({**attrs, **_parts(document, candidate)}, known),
             companions={
                 name: masked(value.text()) if name in _SHOWN_COMPANIONS else value.preview
                 for name, value in candidate.companions.items()
@@ -320,6 +320,16 @@ def _place(document: Document, start: int) -> Document:
         author=part.author or document.author,
         modified_at=part.modified_at or document.modified_at,
     )
+
+
+def _parts(document: Document, candidate: Candidate) -> Mapping[str, Json]:
+    """Where the companions stand, each with its own place."""
+    found: dict[str, Json] = {}
+    for name, at in candidate.places.items():
+        found[name] = {"line": at.line, "column": at.column, "start": at.start, "end": at.end}
+        if document.parts:
+            found[name] = {**found[name], "uri": _place(document, at.start).uri}  # type: ignore[dict-item]
+    return {"parts": found} if found else {}
 
 
 def _uri_path(uri: str) -> str:

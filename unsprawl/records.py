@@ -40,6 +40,7 @@ __all__ = [
     "Label",
     "Occurrence",
     "Part",
+    "Place",
     "Refetchable",
     "Seen",
     "Severity",
@@ -219,6 +220,16 @@ class Diagnosable(Protocol):
 # --- what the detection tells --------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A half-open byte span of a document or member, and the 1-based line and column of its start."""
+
+    start: int
+    end: int
+    line: int
+    column: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A string that may be a secret, with the place where it stands.
@@ -227,7 +238,8 @@ class Candidate:
     (``inner/a.tar!/b.env``), as it was read; for decoded views the smallest stretch that yields the
     value. ``line``, ``column`` and ``line_end`` are 1-based, columns in code points. ``before``,
     ``text`` and ``after`` are the source bytes around and in the span, for the classifier and the
-    redacted context. ``checked`` is the offline verdict of the rule (None: the format has none).
+    redacted context. ``places`` tell where the companions stand, as far as they stand in the document
+    themselves. ``check`` is the offline verdict of the rule (None: the format has none).
     """
 
     rule: str
@@ -240,6 +252,7 @@ class Candidate:
     member: str = ""
     views: tuple[str, ...] = ()
     companions: Mapping[str, Secret] = field(default_factory=_nothing)
+    places: Mapping[str, Place] = field(default_factory=_nothing)
     before: bytes = b""
     text: bytes = b""
     after: bytes = b""

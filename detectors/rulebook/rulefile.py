@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from unsprawl.detectors.judging import offline
 from unsprawl.detectors.matching.confirm import same_group
 from unsprawl.detectors.rulebook import contextual, freespacing
-from unsprawl.detectors.rules import Rule, nearest
+from unsprawl.detectors.rules import Companion, Rule, nearest
 from unsprawl.errors import ConfigError, RuleError
 from unsprawl.records import Severity
 from unsprawl.shape import Path, Places
@@ -18,6 +18,8 @@ from unsprawl.yamltext import parse as parse_yaml
 
 __all__ = ["KEYS", "parse", "schema"]
 
+#: Bytes between a secret and a companion at most; segments overlap by it.
+FARTHEST: Final = 16 << 10
 _KINDS: Final = ("exact", "contextual", "generic")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)+")
 _REQUIRED: Final = ("id", "name", "severity")
@@ -69,6 +71,26 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
     "prefix": {
         **_TEXT,
         "description": "The public start of the value; derived from the pattern if not given.",
+    },
+    "companions": {
+        "type": "object",
+        "minProperties": 1,
+        "description": "What belongs to the secret and stands elsewhere: a name and how it is found.",
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["pattern"],
+            "properties": {
+                "pattern": {**_TEXT, "description": "RE2, free spacing; its group is the companion."},
+                "within": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": FARTHEST,
+                    "description": "Bytes between it and the secret at most; 1024 if not given.",
+                },
+                "required": {"type": "boolean", "description": "Without it the secret is none."},
+            },
+        },
     },
     "identity": {**_TEXTS, "description": "Companion groups that are part of the identity."},
     "offline": {"enum": sorted(offline.CHECKS), "description": "The check that needs no network."},
@@ -171,6 +193,8 @@ class _Reader:
         superset = freespacing.strip(item.get("superset", ""))
         groups = self._groups(pattern, superset)
         yielded = offline.YIELDS.get(item.get("offline", ""), ())
+        companions = self._companions(item.get("companions", {}))
+        groups = [*groups, *(companion.name for companion in companions)]
         for index, group in enumerate(item.get("identity", ())):
             if group not in groups and group not in yielded:
                 raise self._error(
@@ -192,6 +216,7 @@ class _Reader:
             min_entropy=float(item.get("min_entropy", 0)),
             context=words,
             cue=item.get("cue", False),
+            companions=companions,
             check=item.get("check"),
             remediation=tuple(item.get("remediation", ())),
             examples=tuple(item.get("examples", ())),
@@ -310,6 +335,25 @@ class _Reader:
         if names.count("secret") != 1:
             raise self._error(("pattern",), "the pattern needs one group (?P<secret>…)")
         return [*dict.fromkeys(map(same_group, names))]
+
+    def _companions(self, named: Mapping[str, Any]) -> tuple[Companion, ...]:
+        import re2
+
+        quiet = re2.Options()
+        quiet.log_errors = False
+        found = []
+        for name, said in named.items():
+            pattern = freespacing.strip(said["pattern"])
+            try:
+                groups = re2.compile(f"(?m){pattern}", options=quiet).groups
+            except re2.error as error:
+                raise self._error(("companions", name, "pattern"), f"bad pattern: {_words(error)}") from None
+            if groups > 1:
+                raise self._error(("companions", name, "pattern"), "a companion has one group at most")
+            found.append(
+                Companion(name, pattern, said.get("within", 1024), required=said.get("required", False))
+            )
+        return tuple(found)
 
     def _beyond_re2(self, pattern: str) -> list[str]:
         import regex

@@ -21,8 +21,8 @@ __all__ = ["SEGMENT", "Segment", "segments"]
 SEGMENT: Final = 4 << 20
 #: Bytes behind it: the longest match, with what the rules look at around it.
 AHEAD: Final = LONGEST + GATE
-#: Bytes before it: a keyword that opens a gate, and the context of a candidate.
-BEHIND: Final = GATE + 1024
+#: Bytes before it: a keyword that opens a gate, a companion, and the context of a candidate.
+BEHIND: Final = max(GATE, 16 << 10) + 1024
 
 _UTF16: Final = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _UTF32: Final = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)

@@ -99,3 +99,36 @@ def test_a_pair_over_the_border_of_two_segments(detector: ContentDetector, order
 
 def detector_backend(detector: ContentDetector) -> str:
     return detector._engine.backend
+
+
+def test_a_pair_two_hundred_lines_apart_is_one_finding(detector: ContentDetector) -> None:
+    filler = "".join(f"setting_{n:03} = value of setting {n}\n" for n in range(200))
+    text = f"aws_access_key_id = {KEY_ID}\n{filler}aws_secret_access_key = {SECRET}\n"
+    (found,) = scan(detector, text)
+    assert found.secret.text() == SECRET
+    assert found.companions["id"].text() == KEY_ID
+    assert (found.line, found.column) == (202, 25)
+    place = found.places["id"]
+    assert (place.line, place.column) == (1, 21)
+    assert text[place.start : place.end] == KEY_ID
+
+
+def test_the_nearest_companion_is_taken_wherever_it_stands(detector: ContentDetector) -> None:
+    password = fill("<password>", "composition")
+    text = f"host: old.acme.test\n\nhost: db.acme.test\npassword: {password}\nuser: deploy\n\n\nuser: else\n"
+    (found,) = scan(detector, text)
+    parts = {name: value.text() for name, value in found.companions.items()}
+    assert parts == {"account": "deploy", "host": "db.acme.test"}
+    assert {name: place.line for name, place in found.places.items()} == {"account": 5, "host": 3}
+
+
+def test_companions_have_places_in_what_was_encoded_too(detector: ContentDetector) -> None:
+    import base64
+
+    password = fill("<password>", "composition")
+    inner = f"user: deploy\npassword: {password}\n".encode()
+    body = b"data:\n  env: " + base64.b64encode(inner) + b"\n"
+    (found,) = scan(detector, body.decode())
+    assert found.companions["account"].text() == "deploy"
+    place = found.places["account"]
+    assert 13 <= place.start < place.end <= found.start
