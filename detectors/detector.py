@@ -43,6 +43,7 @@ class _Content:
     """One document, file or archive member, while it is scanned. Offsets are those of the next segment."""
 
     member: str
+    path: str
     tally: Tally
     lines: Lines = field(default_factory=Lines)
     resume: dict[str, int] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class ContentDetector:
             if isinstance(piece, Cut):
                 yield _skipped(document, piece.member, piece.reason, piece.hint)
                 continue
-            for candidate in self._scan_leaf(piece, tally):
+            for candidate in self._scan_leaf(piece, document.path or document.uri, tally):
                 count = counts[candidate.rule] = counts.get(candidate.rule, 0) + 1
                 if count <= self._limit:
                     yield candidate
@@ -128,8 +129,8 @@ class ContentDetector:
         if tally.late:
             yield _skipped(document, "", f"takes more than {self._budget.seconds:.0f} s to scan", hint)
 
-    def _scan_leaf(self, leaf: Leaf, tally: Tally) -> Iterator[Candidate]:
-        content = _Content(leaf.member, tally)
+    def _scan_leaf(self, leaf: Leaf, path: str, tally: Tally) -> Iterator[Candidate]:
+        content = _Content(leaf.member, f"{path}!/{leaf.member}" if leaf.member else path, tally)
         for segment in segments(leaf.reader, self._segment):
             tally.size = max(tally.size, segment.base + segment.stop)
             yield from self._scan_segment(segment, content)
@@ -155,7 +156,7 @@ class ContentDetector:
                 match = one.match
                 if not one.derived and match.match_start < stop < match.match_end:
                     resume[match.rule.id] = match.match_end
-            kept = resolve(judged(list(filter(None, map(completed, found)))), content.claimed)
+            kept = resolve(judged(list(filter(None, map(completed, found))), content.path), content.claimed)
             for sighting in kept:
                 owned = segment.first <= sighting.begin < stop
                 if owned and not allowed(data, sighting.start, sighting.end):

@@ -19,13 +19,42 @@ from unsprawl.detectors.cache import default_folder, recall, remember
 from unsprawl.errors import RuleError
 from unsprawl.records import Severity
 
-__all__ = ["BUILTIN", "Companion", "Kind", "Rule", "RuleSet", "load", "nearest"]
+__all__ = ["BUILTIN", "Allow", "Companion", "Kind", "Note", "Rule", "RuleSet", "load", "nearest"]
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 7
+_FORMAT: Final = 8
+
+_SUFFIXES: Final = (".yaml", ".yml", ".toml")
 
 Kind: TypeAlias = Literal["exact", "contextual", "generic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something in another scanner's rule file that could not be taken over. ``place`` is ``file:line``."""
+
+    place: str
+    rule: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: rule '{self.rule}': {self.what}" if self.rule else f"{self.place}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """What a rule leaves alone: of each list that is given one pattern is found in what it is named for.
+
+    ``match`` is all that the rule's pattern matched, ``line`` the line of the secret, ``path`` the path of
+    its document; ``words`` are looked for in the secret as they are, in any case.
+    """
+
+    secret: tuple[str, ...] = ()
+    match: tuple[str, ...] = ()
+    line: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +82,10 @@ class Rule:
     byte); it begins where the pattern begins, since the confirmation looks back no further.
     ``identity`` names the companions that make two equal values two cases. ``min_entropy`` is in bits
     a character. ``context`` are the words one of which stands before the value, ``cue`` says that a word
-    such as key or token must stand there too. ``examples`` and ``negatives`` are templates of
-    ``unsprawl.placeholders``.
+    such as key or token must stand there too. A ``gated`` rule counts
+    only near one of its keywords, one with a ``path`` only in documents whose path it matches. ``origin``
+    names the scanner in whose format the rule was written. ``examples`` and ``negatives`` are templates
+    of ``unsprawl.placeholders``.
     """
 
     id: str
@@ -72,6 +103,10 @@ class Rule:
     context: tuple[str, ...] = ()
     cue: bool = False
     companions: tuple[Companion, ...] = ()
+    gated: bool = False
+    path: str = ""
+    allow: tuple[Allow, ...] = ()
+    origin: str = ""
     check: Mapping[str, Any] | None = None
     remediation: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
@@ -86,10 +121,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """Rules in the order of their ids. ``digest`` changes when the same text could match differently."""
+    """Rules in the order of their ids. ``digest`` changes when the same text could match differently.
+
+    ``notes`` tell what of other scanners' files could not be taken over.
+    """
 
     rules: tuple[Rule, ...]
     digest: str = field(default="", compare=False)
+    notes: tuple[Note, ...] = field(default=(), compare=False)
 
     @cached_property
     def by_id(self) -> Mapping[str, Rule]:
@@ -118,13 +157,14 @@ def load(
         key.update(f"{file.name}\0{len(text)}\0".encode())
         key.update(text)
     folder = default_folder() if cache is None else cache
-    rules = _recall(folder, key.hexdigest())
-    if rules is None:
-        rules = _parse_all(texts)
-        _remember(folder, key.hexdigest(), rules)
+    kept = _recall(folder, key.hexdigest())
+    if kept is None:
+        kept = _parse_all(texts)
+        _remember(folder, key.hexdigest(), kept)
+    rules, notes = kept
     if exclude:
         rules = _excluding(rules, exclude)
-    return RuleSet(rules, _digest(rules))
+    return RuleSet(rules, _digest(rules), notes)
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -139,9 +179,9 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml"))
+            found = sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES)
             if not found and path != BUILTIN:
-                raise RuleError(f"{path}: no rule file (*.yaml) in this folder")
+                raise RuleError(f"{path}: no rule file (*.yaml, *.toml) in this folder")
             files += found
         elif path.exists():
             files.append(path)
@@ -157,22 +197,31 @@ def _read(path: Path) -> bytes:
         raise RuleError(f"{path}: {error.strerror or 'cannot be read'}") from None
 
 
-def _parse_all(texts: Sequence[tuple[Path, bytes]]) -> tuple[Rule, ...]:
-    from unsprawl.detectors.rulebook import (
-        rulefile,  # pulls in yaml and re2, needed only when no cache holds the set
-    )
+_Parsed: TypeAlias = tuple[tuple[Rule, ...], tuple[Note, ...]]
+
+
+def _parse_all(texts: Sequence[tuple[Path, bytes]]) -> _Parsed:
+    # They pull in yaml and re2, needed only when no cache holds the set.
+    from unsprawl.detectors.rulebook import gitleaks, rulefile
 
     rules: dict[str, Rule] = {}
+    notes: list[Note] = []
     for file, text in texts:
         name = f"rules/{file.name}" if file.parent == BUILTIN else str(file)
-        for rule in rulefile.parse(text, name):
+        if file.suffix == ".toml":
+            translation = gitleaks.read(text, name)
+            found, remarks = translation.rules, translation.notes
+        else:
+            found, remarks = rulefile.parse(text, name)
+        notes += remarks
+        for rule in found:
             first = rules.setdefault(rule.id, rule)
             if first is not rule:
                 raise RuleError(
                     f"{rule.place}: rule '{rule.id}' is defined twice, first at {first.place}",
                     hint="Give one of them another id, or leave one out with --exclude-rule.",
                 )
-    return tuple(rules[id] for id in sorted(rules))
+    return tuple(rules[id] for id in sorted(rules)), tuple(notes)
 
 
 def _excluding(rules: Sequence[Rule], exclude: Collection[str]) -> tuple[Rule, ...]:
@@ -196,7 +245,7 @@ def _digest(rules: Sequence[Rule]) -> str:
             rule.offline,
             str(rule.min_entropy),
             str(rule.cue),
-            repr(rule.companions),
+            repr((rule.companions, rule.gated, rule.path, rule.allow)),
         )
         for part in (*parts, *rule.keywords, "", *rule.identity):
             digest.update(part.encode())
@@ -207,16 +256,16 @@ def _digest(rules: Sequence[Rule]) -> str:
 # --- the cache: parsing a thousand rules costs half a second, decoding them some milliseconds -----
 
 
-def _recall(folder: Path, key: str) -> tuple[Rule, ...] | None:
+def _recall(folder: Path, key: str) -> _Parsed | None:
     import msgspec
 
     content = recall(folder, f"rules-{key[:32]}.msgpack")
     with suppress(msgspec.MsgspecError):
-        return None if content is None else msgspec.msgpack.decode(content, type=tuple[Rule, ...])
+        return None if content is None else msgspec.msgpack.decode(content, type=_Parsed)
     return None
 
 
-def _remember(folder: Path, key: str, rules: Sequence[Rule]) -> None:
+def _remember(folder: Path, key: str, parsed: _Parsed) -> None:
     import msgspec
 
-    remember(folder, f"rules-{key[:32]}.msgpack", msgspec.msgpack.encode(rules))
+    remember(folder, f"rules-{key[:32]}.msgpack", msgspec.msgpack.encode(parsed))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from unsprawl.detectors.judging import generic, offline
+from unsprawl.detectors.judging.allowances import is_spared
 from unsprawl.detectors.matching.engine import Match
 from unsprawl.detectors.rules import Rule
 from unsprawl.detectors.views.reading import Locate
@@ -70,15 +71,15 @@ class Sighting:
         return [(self.start, self.end), *(self.match.groups.values() if not self.derived else ())]
 
 
-def judged(found: Sequence[Sighting]) -> list[Sighting]:
-    """What is a credential of ``found``, with offline verdicts.
+def judged(found: Sequence[Sighting], path: str = "") -> list[Sighting]:
+    """What is a credential of ``found`` in the document or member at ``path``, with offline verdicts.
 
     What a view shows to be none (``%24%7BDB_PASSWORD%7D`` is ``${DB_PASSWORD}``) is none in the bytes either.
     """
     kept: list[Sighting] = []
     refuted: set[tuple[int, int]] = set()
     for sighting in found:
-        good = _judged(sighting)
+        good = _judged(sighting, path)
         if good is not None:
             kept.append(good)
         elif sighting.derived:
@@ -92,12 +93,16 @@ def judged(found: Sequence[Sighting]) -> list[Sighting]:
     return kept
 
 
-def _judged(found: Sighting) -> Sighting | None:
+def _judged(found: Sighting, path: str) -> Sighting | None:
     """The sighting with its offline verdict, None for what a filter drops or a checksum refutes."""
     match, text = found.match, found.text
     start, end = match.start, match.end
     before, after = text[max(0, start - CONTEXT) : start], text[end : end + CONTEXT]
     value = text[start:end]
+    if (match.rule.path or match.rule.allow) and is_spared(
+        match.rule, text, (start, end), (match.match_start, match.match_end), path
+    ):
+        return None
     if match.rule.kind == "generic" and _is_junk(before + value + after):
         return None
     if generic.refuses(match.rule, value, before, after):

@@ -26,12 +26,12 @@ _COLUMNS = 88
 def pages() -> dict[str, str]:
     """The generated files by their name in ``docs/``."""
     from unsprawl import config
-    from unsprawl.detectors.rulebook import rulefile
+    from unsprawl.detectors.rulebook import rulekeys
 
     return {
         "cli.md": _command_line(),
         "config.schema.json": _json(config.schema()),
-        "rule.schema.json": _json(rulefile.schema()),
+        "rule.schema.json": _json(rulekeys.schema()),
     }
 
 

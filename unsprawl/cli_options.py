@@ -162,7 +162,8 @@ def detection_options(command: _Command) -> _Command:
             click.option("-j", "--jobs", type=click.IntRange(1, 1024), metavar="N",
                          help="Worker processes (default: one a CPU core)."),
             click.option("--rules", type=click.Path(path_type=Path), multiple=True, metavar="PATH",
-                         help="Rules of your own besides ours: a YAML file or a folder. Repeatable."),
+                         help="Rules of your own besides ours: a file or a folder; those of Gitleaks, "
+                              "Betterleaks, Kingfisher and Nosey Parker are translated. Repeatable."),
             click.option("--exclude-rule", multiple=True, metavar="ID",
                          help="Leave a rule out, by its id or a pattern (`generic.*`). Repeatable."),
             click.option("--min-confidence", type=click.FloatRange(0, 1), metavar="0..1",

@@ -39,7 +39,7 @@ def rules() -> None:
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="PATH",
-    help="Rules of your own besides ours: a YAML file or a folder. Repeatable.",
+    help="Rules of your own besides ours: a file or a folder, other scanners' too. Repeatable.",
 )
 @click.option("--exclude-rule", multiple=True, metavar="ID", help="Leave a rule out, by its id or a pattern.")
 @click.option("--provider", metavar="NAME", help="Only this provider.")
@@ -118,18 +118,23 @@ def check(paths: tuple[Path, ...]) -> int:
     """Check rule files: ours, or those at PATH.
 
     Every rule must be well-formed, find its own examples, leave its negatives alone, and be cheap to search
-    for. This is the test that our rules pass.
+    for. This is the test that our rules pass. Files of Gitleaks, Betterleaks (TOML), Kingfisher and Nosey
+    Parker (YAML) are translated, and what could not be is told.
 
     Examples:
       unsprawl rules check our-rules/
+      unsprawl rules check .gitleaks.toml
     """
     from unsprawl.detectors.rulebook.rulecheck import check as run
     from unsprawl.report.wording import counted
 
     checked = run(paths)
+    for note in checked.notes:
+        inform(f"note: {note}")
     for problem in checked.problems:
         inform(f"error: {problem}")
     if checked.problems:
         return int(ExitCode.USAGE)
-    click.echo(f"{counted(checked.rules, 'rule')}, no problems")
+    notes = f", {counted(len(checked.notes), 'note')}" if checked.notes else ""
+    click.echo(f"{counted(checked.rules, 'rule')}, no problems{notes}")
     return int(ExitCode.CLEAN)

@@ -45,7 +45,7 @@ class Engine:
         gated = [
             number
             for number, confirmer in enumerate(self._confirmers)
-            if not confirmer.shape.selective
+            if (confirmer.rule.gated or not confirmer.shape.selective)
             and confirmer.rule.keywords
             and min(map(len, confirmer.rule.keywords)) >= _SHORTEST_KEYWORD
         ]

@@ -16,7 +16,7 @@ from time import process_time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from unsprawl.detectors.rules import Rule, RuleSet, load
+from unsprawl.detectors.rules import Note, Rule, RuleSet, load
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document
 
@@ -47,10 +47,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """How many rules were tried, and what is wrong with them."""
+    """How many rules were tried, what is wrong with them, and what of other scanners' files was lost."""
 
     rules: int
     problems: tuple[Problem, ...]
+    notes: tuple[Note, ...] = ()
 
 
 def check(paths: Sequence[Path] = ()) -> Checked:
@@ -65,7 +66,7 @@ def check(paths: Sequence[Path] = ()) -> Checked:
         rule for rule in everything.rules if not paths or rule.file in files or _is_below(rule.file, paths)
     ]
     problems = tuple(problem for rule in own for problem in check_rule(rule, detectors))
-    return Checked(len(own), problems)
+    return Checked(len(own), problems, everything.notes)
 
 
 def check_rule(rule: Rule, detectors: Sequence[ContentDetector]) -> list[Problem]:
@@ -85,6 +86,8 @@ def _detectors(rules: RuleSet) -> list[ContentDetector]:
 
 
 def _formal(rule: Rule) -> Iterator[str]:
+    if rule.origin:
+        return  # other scanners ask for other things
     stem = Path(rule.file).stem
     if rule.file.startswith("rules/") and rule.provider != stem:
         yield f"the id must begin with '{stem}.', the name of its file"

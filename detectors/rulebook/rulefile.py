@@ -9,146 +9,25 @@ from urllib.parse import urlsplit
 
 from unsprawl.detectors.judging import offline
 from unsprawl.detectors.matching.confirm import same_group
-from unsprawl.detectors.rulebook import contextual, freespacing
-from unsprawl.detectors.rules import Companion, Rule, nearest
+from unsprawl.detectors.rulebook import contextual, freespacing, noseyparker
+from unsprawl.detectors.rulebook.rulekeys import FORMS, KEYS, REQUIRED
+from unsprawl.detectors.rules import Allow, Companion, Note, Rule, nearest
 from unsprawl.errors import ConfigError, RuleError
 from unsprawl.records import Severity
 from unsprawl.shape import Path, Places
 from unsprawl.yamltext import parse as parse_yaml
 
-__all__ = ["KEYS", "parse", "schema"]
+__all__ = ["parse"]
 
-#: Bytes between a secret and a companion at most; segments overlap by it.
-FARTHEST: Final = 16 << 10
-_KINDS: Final = ("exact", "contextual", "generic")
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)+")
-_REQUIRED: Final = ("id", "name", "severity")
-#: A rule has its own pattern, or the loader makes one of the words before a value.
-_FORMS: Final = (("keywords", "pattern"), ("context", "value"))
 #: A rule file is written by a person. What is larger is a mistake or an attack.
 _LARGEST: Final = 4 << 20
-_TEXT: Final = {"type": "string", "minLength": 1}
-_TEXTS: Final = {"type": "array", "items": _TEXT}
-_MATCHER: Final = {
-    "type": "object",
-    "additionalProperties": False,
-    "minProperties": 1,
-    "properties": {
-        "status": {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}},
-        "json": {
-            "type": "object",
-            "description": "Dotted path to the value, or to a list of values, it must have.",
-        },
-        "contains": {**_TEXTS, "description": "The body holds one of these."},
-    },
-}
-#: The one description of a rule: the loader checks against it, and it is published as JSON Schema.
-KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "id": {**_TEXT, "pattern": f"^{_ID.pattern}$", "description": "provider.kind"},
-    "name": {**_TEXT, "description": "What it is called in findings."},
-    "severity": {"enum": [severity.value for severity in Severity]},
-    "kind": {
-        "enum": list(_KINDS),
-        "description": "How far a match alone can be believed; exact if not given.",
-    },
-    "keywords": {**_TEXTS, "minItems": 1, "description": "One of these stands in every match, in any case."},
-    "pattern": {
-        **_TEXT,
-        "description": "RE2, free spacing, one group named secret (secret2 in another alternative).",
-    },
-    "context": {
-        "type": "array",
-        "minItems": 1,
-        "items": {**_TEXT, "pattern": r"^[a-z0-9][a-z0-9 .&+-]*$"},
-        "description": "Words in small letters, a blank for any separator: one stands before the value.",
-    },
-    "value": {**_TEXT, "description": "In place of keywords and pattern: what the value looks like."},
-    "cue": {
-        "type": "boolean",
-        "description": "A word such as key, token or secret must stand beside the context too.",
-    },
-    "superset": {**_TEXT, "description": "What Hyperscan searches in place of the pattern."},
-    "prefix": {
-        **_TEXT,
-        "description": "The public start of the value; derived from the pattern if not given.",
-    },
-    "companions": {
-        "type": "object",
-        "minProperties": 1,
-        "description": "What belongs to the secret and stands elsewhere: a name and how it is found.",
-        "additionalProperties": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["pattern"],
-            "properties": {
-                "pattern": {**_TEXT, "description": "RE2, free spacing; its group is the companion."},
-                "within": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": FARTHEST,
-                    "description": "Bytes between it and the secret at most; 1024 if not given.",
-                },
-                "required": {"type": "boolean", "description": "Without it the secret is none."},
-            },
-        },
-    },
-    "identity": {**_TEXTS, "description": "Companion groups that are part of the identity."},
-    "offline": {"enum": sorted(offline.CHECKS), "description": "The check that needs no network."},
-    "min_entropy": {"type": "number", "minimum": 0, "maximum": 8, "description": "Bits a character."},
-    "examples": {**_TEXTS, "description": "Templates that this rule alone must find."},
-    "negatives": {**_TEXTS, "description": "Near misses that it must not find."},
-    "remediation": {**_TEXTS, "description": "Where to revoke it, where to see its use."},
-    "check": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["request", "active"],
-        "properties": {
-            "request": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["url"],
-                "properties": {
-                    "method": {"enum": ["GET", "HEAD", "POST"]},
-                    "url": {**_TEXT, "pattern": "^https://"},
-                    "hosts": {
-                        **_TEXTS,
-                        "description": "Allowed hosts (globs) when the url holds a companion.",
-                    },
-                    "bearer": {"type": "boolean", "description": "Authorization: Bearer {secret}"},
-                    "basic": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
-                    "headers": {"type": "object", "additionalProperties": {"type": "string"}},
-                    "form": {"type": "object", "additionalProperties": {"type": "string"}},
-                    "json": {"type": "object"},
-                },
-            },
-            "active": _MATCHER,
-            "inactive": _MATCHER,
-        },
-    },
-}
 
 
-def schema() -> Mapping[str, Any]:
-    """The JSON Schema of a rule file, for editors."""
-    rule = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(_REQUIRED),
-        "oneOf": [{"required": list(form)} for form in _FORMS],
-        "properties": dict(KEYS),
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "unsprawl rule file",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["rules"],
-        "properties": {"rules": {"type": "array", "items": rule}},
-    }
+def parse(text: bytes, name: str) -> tuple[list[Rule], list[Note]]:
+    """The rules of one file called ``name``, ours or another scanner's, and notes on the latter.
 
-
-def parse(text: bytes, name: str) -> list[Rule]:
-    """The rules of one file called ``name``. Raises ``RuleError`` for the first mistake."""
+    Raises ``RuleError`` for the first mistake.
+    """
     if len(text) > _LARGEST:
         raise RuleError(f"{name}: {len(text)} bytes are too large for a rule file")
     try:
@@ -164,7 +43,10 @@ def parse(text: bytes, name: str) -> list[Rule]:
             raise RuleError(f"{name}:{lines[key,]}: unknown key '{key}'{nearest(key, ['rules'])}")
     if not isinstance(value.get("rules"), list):
         raise RuleError(f"{name}: a rule file has one key 'rules' with a list", hint="See docs/rules.md.")
-    return [_Reader(name, lines, index).rule(item) for index, item in enumerate(value["rules"])]
+    if noseyparker.is_theirs(value["rules"]):
+        translation = noseyparker.read(value["rules"], name, lines)
+        return translation.rules, translation.notes
+    return [_Reader(name, lines, index).rule(item) for index, item in enumerate(value["rules"])], []
 
 
 class _Reader:
@@ -183,7 +65,7 @@ class _Reader:
         for key in item:  # before the missing ones: a misspelt key is both
             if key not in KEYS:
                 raise self._error((key,), f"unknown key '{key}'{nearest(key, KEYS)}")
-        for key in _REQUIRED:
+        for key in REQUIRED:
             if key not in item:
                 raise self._error((), f"'{key}' is missing")
         for key, value in item.items():
@@ -217,6 +99,8 @@ class _Reader:
             context=words,
             cue=item.get("cue", False),
             companions=companions,
+            path=self._regex(item.get("path", ""), ("path",)),
+            allow=tuple(self._allow(one, index) for index, one in enumerate(item.get("allow", ()))),
             check=item.get("check"),
             remediation=tuple(item.get("remediation", ())),
             examples=tuple(item.get("examples", ())),
@@ -227,7 +111,7 @@ class _Reader:
 
     def _pattern(self, item: Any, words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         """The pattern of either form, and its keywords."""
-        for form, other in (_FORMS, _FORMS[::-1]):
+        for form, other in (FORMS, FORMS[::-1]):
             found = [key for key in form if key in item]
             if found and not any(key in item for key in other):
                 for key in form:
@@ -335,6 +219,23 @@ class _Reader:
         if names.count("secret") != 1:
             raise self._error(("pattern",), "the pattern needs one group (?P<secret>…)")
         return [*dict.fromkeys(map(same_group, names))]
+
+    def _allow(self, said: Mapping[str, Sequence[str]], index: int) -> Allow:
+        for key, patterns in said.items():
+            for number, pattern in enumerate(patterns if key != "words" else ()):
+                self._regex(pattern, ("allow", index, key, number))
+        return Allow(**{key: tuple(patterns) for key, patterns in said.items()})
+
+    def _regex(self, pattern: str, path: Path) -> str:
+        import re2
+
+        quiet = re2.Options()
+        quiet.log_errors = False
+        try:
+            re2.compile(pattern, options=quiet)
+        except re2.error as error:
+            raise self._error(path, f"bad pattern: {_words(error)}") from None
+        return pattern
 
     def _companions(self, named: Mapping[str, Any]) -> tuple[Companion, ...]:
         import re2

@@ -10,7 +10,7 @@ import pytest
 
 from unsprawl.detectors.detector import ContentDetector
 from unsprawl.detectors.matching.pattern import shape
-from unsprawl.detectors.rulebook import rulecheck, rulefile
+from unsprawl.detectors.rulebook import rulecheck, rulekeys
 from unsprawl.detectors.rules import BUILTIN, Rule, load
 from unsprawl.errors import RuleError
 from unsprawl.placeholders import fill
@@ -76,7 +76,7 @@ def test_no_token_stands_in_a_rule_file(detectors: Sequence[ContentDetector]) ->
 
 def test_the_published_schema_is_current() -> None:
     published = json.loads((ROOT / "docs" / "rule.schema.json").read_text())
-    assert published == json.loads(json.dumps(rulefile.schema()))
+    assert published == json.loads(json.dumps(rulekeys.schema()))
 
 
 def rule_file(folder: Path, **changes: str) -> Path:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from unsprawl.cli import main
-from unsprawl.detectors.rulebook.rulefile import KEYS
+from unsprawl.detectors.rulebook.rulekeys import KEYS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rules.md").read_text("utf-8")
