@@ -36,7 +36,7 @@ test-servers: $(VENV)/.dev-installed  ## the tests against real servers from Deb
 	fi
 	$(BIN)/pytest -m servers $(ARGS)
 
-soak: $(VENV)/.dev-installed  ## the tests that take minutes or gigabytes
+soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), ten thousand bombs
 	$(BIN)/pytest -m soak $(ARGS)
 
 lint: $(VENV)/.dev-installed  ## style, and the import layers

@@ -60,11 +60,11 @@ class Sighting:
     @property
     def places(self) -> dict[str, tuple[int, int]]:
         """Where its companions stand in the segment, as far as they do."""
+        spans = {name: span for name, span in self.match.groups.items() if span[0] < span[1]}
         if not self.derived:
-            return dict(self.match.groups)
-        if self.locate is None:
-            return {}
-        return {name: self.locate(*span) for name, span in self.match.groups.items() if span[0] < span[1]}
+            return spans
+        locate = self.locate
+        return {name: locate(*span) for name, span in spans.items()} if locate else {}
 
     def spans(self) -> list[tuple[int, int]]:
         """Where the secret stands in the segment, and its companions, unless they are encoded."""

@@ -1,0 +1,71 @@
+"""Whatever the bytes are: no error, no place outside of them, and both engines say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hostile import NAMES, check, seeds
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unsprawl.detectors.detector import ContentDetector, build
+from unsprawl.detectors.rules import load
+from unsprawl.placeholders import fill
+from unsprawl.records import Candidate
+
+SEEDS = tuple(seeds())
+PIECES = (
+    *(b"", b"%", b"\\u", b"&#", b"<", b"\x1b[", b"\x00", b"\r", b"\n", b'"'),
+    *(b"eJw", b"H4sI", b"PK\x03\x04", b"\xe2\x80"),
+)
+
+
+@pytest.fixture(scope="module")
+def detectors() -> Sequence[ContentDetector]:
+    return [build(backend=backend) for backend in ("hyperscan", "fallback")]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A seed, cut, spliced with another one and with bytes that mean something."""
+    body = bytearray(draw(st.sampled_from(SEEDS)))
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, len(body)))
+        match draw(st.integers(0, 3)):
+            case 0:
+                body[at : at + draw(st.integers(0, 40))] = b""
+            case 1:
+                body[at:at] = draw(st.sampled_from(PIECES)) * draw(st.integers(1, 9))
+            case 2:
+                other = draw(st.sampled_from(SEEDS))
+                low = draw(st.integers(0, len(other)))
+                body[at:at] = other[low : low + draw(st.integers(0, 200))]
+            case _:
+                body[at : at + 4] = draw(st.binary(max_size=8))
+    return bytes(body)
+
+
+def told(found: Sequence[Candidate]) -> list[tuple[object, ...]]:
+    return [(c.rule, c.member, c.start, c.end, c.line, c.column, c.views, c.secret.reveal()) for c in found]
+
+
+@given(mutated(), st.sampled_from(NAMES))
+def test_any_content(detectors: Sequence[ContentDetector], body: bytes, name: str) -> None:
+    first, second = (told(check(detector, body, name)) for detector in detectors)
+    assert first == second
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes(detectors: Sequence[ContentDetector], body: bytes) -> None:
+    assert told(check(detectors[0], body, "x")) == told(check(detectors[1], body, "x"))
+
+
+def test_the_engines_agree_on_all_examples_and_near_misses(detectors: Sequence[ContentDetector]) -> None:
+    """In one text: what stands near by belongs to other rules, as in real text."""
+    texts = [fill(text, rule.id) for rule in load().rules for text in (*rule.examples, *rule.negatives)]
+    for at in range(0, len(texts), 200):
+        body = "\n".join(texts[at : at + 200]).encode()
+        first, second = (told(check(detector, body, "x.txt")) for detector in detectors)
+        assert first == second
+        assert len(first) > 20
