@@ -19,6 +19,8 @@ from unsprawl.cli import unsprawl
 __all__ = ["pages"]
 
 _HERE = Path(__file__).parent
+#: Behind this heading of rules.md everything is written here.
+_CATALOGUE = "## The built-in rules\n\n"
 #: The width of a terminal that every reader has.
 _COLUMNS = 88
 
@@ -32,11 +34,36 @@ def pages() -> dict[str, str]:
         "cli.md": _command_line(),
         "config.schema.json": _json(config.schema()),
         "rule.schema.json": _json(rulekeys.schema()),
+        "rules.md": _rules((_HERE / "rules.md").read_text("utf-8")),
     }
 
 
 def _json(schema: Mapping[str, Any]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _rules(page: str) -> str:
+    """The page as it was written by hand, with the built-in rules behind its last heading."""
+    from unsprawl.detectors.rules import load
+
+    rules = load().rules
+    providers = {rule.provider for rule in rules}
+    lines = [
+        page.partition(_CATALOGUE)[0] + _CATALOGUE,
+        f"{len(rules)} rules for {len(providers)} providers and kinds of place; `unsprawl rules list` tells more.",
+        "",
+        "| rule | finds | severity | is | proved by |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for rule in rules:
+        proofs = [rule.offline and f"offline: {rule.offline}", rule.check and "a request"]
+        proof = ", ".join(filter(None, proofs))
+        lines.append(f"| `{rule.id}` | {_cell(rule.name)} | {rule.severity} | {rule.kind} | {proof} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _command_line() -> str:

@@ -21,6 +21,7 @@ def test_generated_pages_are_current() -> None:
 
 def test_a_stale_page_is_told_and_written_again(tmp_path: Path) -> None:
     script = Path(shutil.copy(ROOT / "docs" / "generate.py", tmp_path))
+    shutil.copy(ROOT / "docs" / "rules.md", tmp_path)  # half of it is written by hand
     assert generate(script).returncode == 0
     assert generate(script, "--check").returncode == 0
     (tmp_path / "cli.md").write_text("# The command line\n")
