@@ -50,7 +50,7 @@ def _rules(page: str) -> str:
     providers = {rule.provider for rule in rules}
     lines = [
         page.partition(_CATALOGUE)[0] + _CATALOGUE,
-        f"{len(rules)} rules for {len(providers)} providers and kinds of place; `unsprawl rules list` tells more.",
+        f"{len(rules)} rules for {len(providers)} providers; `unsprawl rules list` tells more.",
         "",
         "| rule | finds | severity | is | proved by |",
         "| --- | --- | --- | --- | --- |",
