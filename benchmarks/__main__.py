@@ -14,6 +14,7 @@ from benchmarks import tables
 from benchmarks.commits import commits
 from benchmarks.compare import Figures, compare
 from benchmarks.corpora import CORPORA, DEFAULT, Corpus, build, home
+from benchmarks.costs import SAMPLED, costs
 from benchmarks.startup import startup
 from benchmarks.tools import environment, kingfisher, machine, unsprawl
 
@@ -22,7 +23,9 @@ _QUICK = 0.1
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("scan", "startup", "commits", "all"), default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=("scan", "costs", "startup", "commits", "all"), default="all"
+    )
     parser.add_argument(
         "--corpora",
         nargs="+",
@@ -53,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     repeat, scale = (1, _QUICK) if options.quick else (options.repeat, 1.0)
     Path(environment()["XDG_CACHE_HOME"]).mkdir(parents=True, exist_ok=True)
     tools = [unsprawl()]
-    if not options.alone and options.what != "commits":
+    if not options.alone and options.what not in {"commits", "costs"}:
         tools.append(kingfisher(options.kingfisher, tuple(options.peer_option)))
 
     result: dict[str, object] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine()}
@@ -68,6 +71,11 @@ def main(arguments: list[str] | None = None) -> int:
             scans.append((corpus, compare(corpus, tools, jobs=options.jobs, repeat=repeat)))
         result["scans"] = [_plain(corpus, figures) for corpus, figures in scans]
         report.scans(scans)
+    if options.what in {"costs", "all"}:
+        found = list(costs([build(name, scale) for name in options.corpora if name in SAMPLED]))
+        result["costs"] = [asdict(one) for one in found]
+        for one in found:
+            report.costs(one)
     if options.what in {"startup", "all"}:
         times = startup(tools, max(3, repeat))
         result["startup_s"] = times

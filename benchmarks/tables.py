@@ -10,8 +10,13 @@ from rich.table import Table
 
 from benchmarks.compare import Figures, ratio
 from benchmarks.corpora import Corpus
+from benchmarks.costs import Costs
 
 __all__ = ["Report"]
+
+
+#: Rules that the table of costs names.
+_DEAREST = 12
 
 
 class Report:
@@ -40,6 +45,16 @@ class Report:
         tools = list(next(iter(times.values())))
         rows = [[what, *(f"{by_tool[tool] * 1000:.0f}" for tool in tools)] for what, by_tool in times.items()]
         self._table("Start-up, ms", ["", *tools], rows)
+
+    def costs(self, costs: Costs) -> None:
+        title = f"Costs on {costs.corpus}: {costs.documents:,} documents, {costs.document_us:,.0f} µs each"
+        steps = [[name, f"{each:.2f}"] for name, each in costs.steps.items()]
+        self._table(title, ["step", "CPU ns a byte"], steps)
+        whole = [sum(row[1] for row in costs.rules), sum(row[2] for row in costs.rules)]
+        rows = [[rule, f"{alone:.0f}", f"{hits:.0f}"] for rule, alone, hits in costs.rules[:_DEAREST]]
+        rows.append([f"all {len(costs.rules)} rules", f"{whole[0]:.0f}", f"{whole[1]:.0f}"])
+        title = f"Dearest rules on {costs.corpus}, CPU ps a byte"
+        self._table(title, ["rule", "its automaton alone", "confirming its hits"], rows)
 
     def commits(self, rates: Mapping[str, float]) -> None:
         self._table("Store", ["", "a second"], [[what, f"{rate:,.0f}"] for what, rate in rates.items()])

@@ -51,6 +51,11 @@ class Engine:
         ]
         self.backend, self._finder = _finder(backend, self._confirmers, gated, folder)
 
+    @property
+    def expressions(self) -> list[tuple[str, str]]:
+        """What each rule is searched by, and its place, in the order of the rules."""
+        return [_expression(confirmer) for confirmer in self._confirmers]
+
     def matches(self, data: bytes) -> Iterator[Match]:
         """All matches in ``data``, rule by rule; those of different rules may overlap."""
         return iter(self.search(data, Tally(size=len(data))))

@@ -11,14 +11,14 @@ from unsprawl.detectors.views.edits import Edit, merged, windows
 from unsprawl.detectors.views.encoded import decoded
 from unsprawl.detectors.views.packed import hexadecimal, unpacked
 
-__all__ = ["Locate", "Reading", "Touched", "edits", "readings"]
+__all__ = ["EDITORS", "Locate", "Reading", "Touched", "edits", "readings"]
 
 #: A span of a text to the smallest stretch that yields it in the text it was made of.
 Locate: TypeAlias = Callable[[int, int], tuple[int, int]]
 #: The views that a span of a text owes to.
 Touched: TypeAlias = Callable[[int, int], tuple[str, ...]]
 
-_EDITORS: Final[tuple[Callable[[bytes], list[Edit]], ...]] = ()
+EDITORS: Final[tuple[Callable[[bytes], list[Edit]], ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Reading:
 
 def edits(data: bytes) -> list[Edit]:
     """All edits that any view makes to ``data``."""
-    return merged(editor(data) for editor in _EDITORS)
+    return merged(editor(data) for editor in EDITORS)
 
 
 def readings(data: bytes, clues: Iterable[Clue], changes: Sequence[Edit]) -> Iterator[Reading]:
