@@ -1,4 +1,4 @@
-"""What the detection costs by rule, by step, by document: CPU time of one process, on samples of the corpora."""
+"""What the detection costs by rule, by step, by document: CPU time of one process on samples of the corpora."""
 
 from __future__ import annotations
 
