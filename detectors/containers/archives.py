@@ -6,10 +6,13 @@ file is; the few kinds that cannot are held in memory up to a limit of their own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from unsprawl.detectors.containers.kinds import COMPRESSED, HEAD, kind_of, may_be_packed
+from unsprawl.detectors.containers.documents import pdf, sevenzip, sqlite, unread_rar
+from unsprawl.detectors.containers.kinds import COMPRESSED, HEAD, is_container, kind_of, may_be_packed
+from unsprawl.detectors.containers.mails import mails
+from unsprawl.detectors.containers.packages import ar_entries, browser_extension, cpio_entries, rpm
 from unsprawl.detectors.containers.pieces import Cut, Inside, Leaf, Pieces, joined
 from unsprawl.detectors.containers.streams import Account, Reader, damaged_at_once, decompressed
 from unsprawl.detectors.containers.tars import tar_entries
@@ -19,6 +22,24 @@ __all__ = ["Cut", "Leaf", "leaves", "may_be_packed"]
 
 _SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".tgz", ".tbz2", ".txz", ".gzip", ".zstd")
 _PROBE: Final = 4 << 10
+
+
+#: Kinds that are scanned as they stand, whatever else is read in them.
+_READABLE: Final = frozenset(("mail", "pdf", "rar", "sqlite"))
+#: What reads a kind that has members, up to its end.
+_READERS: Final[dict[str, Callable[[Reader, Inside], Pieces]]] = {
+    "7z": sevenzip,
+    "ar": ar_entries,
+    "cpio": cpio_entries,
+    "crx": browser_extension,
+    "mail": mails,
+    "pdf": pdf,
+    "rar": unread_rar,
+    "rpm": rpm,
+    "sqlite": sqlite,
+    "tar": tar_entries,
+    "zip": zip_entries,
+}
 
 
 def leaves(
@@ -49,19 +70,14 @@ def _content(reader: Reader, name: str, account: Account, path: str, depth: int)
     if not kind:
         yield Leaf(path, reader)
         return False
-    if kind in ("7z", "rar"):
-        yield Leaf(path, reader)
-        yield Cut(path, f"{kind} archives are not unpacked", "Unpack it and scan the result, or exclude it.")
-        return False
     if depth >= account.budget.depth:
+        if kind in _READABLE:
+            yield Leaf(path, reader)
         yield Cut(path, f"archives nested more than {account.budget.depth} deep")
         return False
     if kind in COMPRESSED:
         return (yield from _stream(reader, kind, name, account, path, depth))
-    inside = Inside(account, path, depth, leaves)
-    if kind == "tar":
-        return (yield from tar_entries(reader, inside))
-    return (yield from zip_entries(reader, inside))
+    return (yield from _READERS[kind](reader, Inside(account, path, depth, leaves, is_container)))
 
 
 def _stream(reader: Reader, kind: str, name: str, account: Account, path: str, depth: int) -> Pieces:

@@ -45,12 +45,17 @@ _Opener: TypeAlias = Callable[[Reader, str, Account, str, int], Iterator[Leaf | 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A container while it is read: ``path`` is its member path, ``opened`` opens what stands in it."""
+    """A container while it is read.
+
+    ``path`` is its member path, ``opened`` opens what stands in it, ``packed`` knows whether something is
+    a container itself.
+    """
 
     account: Account
     path: str
     depth: int
     opened: _Opener
+    packed: Callable[[bytes], bool]
 
     def member(self, name: str) -> str:
         """The member path of an entry."""

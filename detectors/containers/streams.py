@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final, Protocol, cast
 
 from unsprawl.detectors.containers.zstdframes import Frames
 
-__all__ = ["Account", "Budget", "Reader", "damaged_at_once", "decompressed", "member"]
+__all__ = ["Account", "Budget", "Reader", "damaged_at_once", "decompressed", "member", "over"]
 
 #: Bytes pulled from below at once, given to a decompressor at once (damage takes them with it), made at once.
 _IN: Final = 256 << 10
@@ -209,7 +209,7 @@ def _fill(reader: Reader, parent: Reader, kind: str, account: Account) -> Callab
                 return b""
             if out:
                 made += len(out)
-                reader.fault = _over(account, len(out), made, parent.position - start)
+                reader.fault = over(account, len(out), made, parent.position - start)
                 return out
         return b""
 
@@ -269,14 +269,14 @@ def _zstd_fill(reader: Reader, parent: Reader, account: Account) -> Callable[[],
             reader.fault = parent.fault or ("" if frames.whole else "truncated zstd data")
             return b""
         made += len(out)
-        reader.fault = _over(account, len(out), made, parent.position - start)
+        reader.fault = over(account, len(out), made, parent.position - start)
         return out
 
     return fill
 
 
-def _over(account: Account, size: int, made: int, taken: int) -> str:
-    """Which budget the last ``size`` bytes broke, if any."""
+def over(account: Account, size: int, made: int, taken: int) -> str:
+    """Which budget the last ``size`` bytes broke, if any, of ``made`` that came out of ``taken`` in all."""
     budget = account.budget
     account.unpacked += size
     if made > budget.ratio_floor and made > budget.ratio * max(taken, 1):
