@@ -18,7 +18,7 @@ from unsprawl.detectors.resolution import resolve
 from unsprawl.detectors.rules import RuleSet, load
 from unsprawl.detectors.search import search
 from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, judged
-from unsprawl.detectors.views.reading import edits
+from unsprawl.detectors.views.reading import Editor, edits
 from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
 from unsprawl.records import Candidate, Document, Place, Skipped
 from unsprawl.secret import Secret
@@ -44,6 +44,7 @@ class _Content:
 
     member: str
     path: str
+    edits: Editor | None
     tally: Tally
     lines: Lines = field(default_factory=Lines)
     resume: dict[str, int] = field(default_factory=dict)
@@ -130,7 +131,8 @@ class ContentDetector:
             yield _skipped(document, "", f"takes more than {self._budget.seconds:.0f} s to scan", hint)
 
     def _scan_leaf(self, leaf: Leaf, path: str, tally: Tally) -> Iterator[Candidate]:
-        content = _Content(leaf.member, f"{path}!/{leaf.member}" if leaf.member else path, tally)
+        path = f"{path}!/{leaf.member}" if leaf.member else path
+        content = _Content(leaf.member, path, leaf.edits, tally)
         for segment in segments(leaf.reader, self._segment):
             tally.size = max(tally.size, segment.base + segment.stop)
             yield from self._scan_segment(segment, content)
@@ -138,7 +140,7 @@ class ContentDetector:
     def _scan_segment(self, segment: Segment, content: _Content) -> Iterator[Candidate]:
         data, stop = segment.data, segment.stop
         content.lines.enter(data, segment.first)
-        sight, changes = self._engine.look(data), edits(data)
+        sight, changes = self._engine.look(data), edits(data, content.edits)
         kept: list[Sighting] = []
         resume: dict[str, int] = {}
         if any(sight) or changes:

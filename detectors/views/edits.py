@@ -81,11 +81,21 @@ def rewritten(data: bytes, edits: Sequence[Edit], low: int = 0, high: int | None
     return Rewritten(b"".join(pieces), low, edits, ends)
 
 
-def merged(rows: Iterable[Sequence[Edit]]) -> list[Edit]:
-    """All edits in order; of those that overlap the one that begins first, then the longer."""
+def merged(rows: Iterable[Sequence[Edit]], *, first_wins: bool = False) -> list[Edit]:
+    """All edits in order; of those that overlap the one that begins first, then the longer.
+
+    ``first_wins``: those of the first row stay, whatever overlaps them.
+    """
     full = [row for row in rows if row]
     if len(full) < 2:
         return list(full[0]) if full else []
+    if first_wins:
+        ends = [edit.end for edit in full[0]]
+        for row in full[1:]:
+            kept = [edit for edit in row if _apart(edit, full[0], ends)]
+            full[0] = sorted([*full[0], *kept])
+            ends = [edit.end for edit in full[0]]
+        return list(full[0])
     result: list[Edit] = []
     end = 0
     for edit in sorted((edit for row in full for edit in row), key=lambda edit: (edit.start, -edit.end)):
@@ -93,6 +103,12 @@ def merged(rows: Iterable[Sequence[Edit]]) -> list[Edit]:
             result.append(edit)
             end = edit.end
     return result
+
+
+def _apart(edit: Edit, row: Sequence[Edit], ends: Sequence[int]) -> bool:
+    """Whether ``edit`` overlaps none of ``row``, which end at ``ends``."""
+    index = bisect_right(ends, edit.start)
+    return index == len(row) or row[index].start >= edit.end
 
 
 def windows(data: bytes, edits: Sequence[Edit], around: int = _AROUND) -> Iterator[Rewritten]:

@@ -15,10 +15,13 @@ __all__ = ["EDITORS", "Locate", "Reading", "Touched", "edits", "readings"]
 
 #: A span of a text to the smallest stretch that yields it in the text it was made of.
 Locate: TypeAlias = Callable[[int, int], tuple[int, int]]
+#: A text to the edits that make it readable.
+Editor: TypeAlias = Callable[[bytes], list[Edit]]
 #: The views that a span of a text owes to.
 Touched: TypeAlias = Callable[[int, int], tuple[str, ...]]
 
-EDITORS: Final[tuple[Callable[[bytes], list[Edit]], ...]] = ()
+#: The views that read a text by editing it.
+EDITORS: Final[tuple[Editor, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,11 @@ class Reading:
     cut: bool = False
 
 
-def edits(data: bytes) -> list[Edit]:
-    """All edits that any view makes to ``data``."""
-    return merged(editor(data) for editor in EDITORS)
+def edits(data: bytes, own: Editor | None = None) -> list[Edit]:
+    """All edits that any view makes to ``data``, and those of its container (``own``)."""
+    found = merged(editor(data) for editor in EDITORS)
+    # The container knows better what its member says: its edits win.
+    return merged([own(data), found], first_wins=True) if own else found
 
 
 def readings(data: bytes, clues: Iterable[Clue], changes: Sequence[Edit]) -> Iterator[Reading]:

@@ -64,8 +64,10 @@ def test_any_bytes(detectors: Sequence[ContentDetector], body: bytes) -> None:
 def test_the_engines_agree_on_all_examples_and_near_misses(detectors: Sequence[ContentDetector]) -> None:
     """In one text: what stands near by belongs to other rules, as in real text."""
     texts = [fill(text, rule.id) for rule in load().rules for text in (*rule.examples, *rule.negatives)]
+    count = 0
     for at in range(0, len(texts), 200):
         body = "\n".join(texts[at : at + 200]).encode()
         first, second = (told(check(detector, body, "x.txt")) for detector in detectors)
         assert first == second
-        assert len(first) > 20
+        count += len(first)
+    assert count > len(load())
