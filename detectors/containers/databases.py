@@ -45,18 +45,16 @@ class _Text(bytes):
 
 def tables(body: bytes, inside: Inside) -> Iterator[Leaf | Cut]:
     """The schema and every table of the database ``body``."""
-    import sqlite3
-
-    clock = _Clock()
+    clock, failures = _Clock(), _failures()
     try:
         connection = _opened(body, clock)
-    except (sqlite3.Error, MemoryError, OverflowError) as error:
-        yield inside.damaged(f"damaged database: {error}")
+    except failures as error:
+        yield inside.damaged(f"damaged database: {clock.reason(error)}")
         return
     try:
         schema = clock.rows(connection.execute("SELECT name, sql, type FROM sqlite_schema"))
         listed = [tuple(_shown(value) for value in row) for row in schema]
-    except (sqlite3.Error, MemoryError) as error:
+    except failures as error:
         yield inside.damaged(f"damaged database: {clock.reason(error)}")
         connection.close()
         return
@@ -75,6 +73,13 @@ def tables(body: bytes, inside: Inside) -> Iterator[Leaf | Cut]:
                     return
     finally:
         connection.close()
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What reading a damaged database raises; messages and names that are no UTF-8 are among it."""
+    import sqlite3
+
+    return sqlite3.Error, sqlite3.Warning, MemoryError, OverflowError, ValueError
 
 
 def _opened(body: bytes, clock: _Clock) -> sqlite3.Connection:
@@ -133,10 +138,10 @@ class _Clock:
             yield row
 
     def reason(self, error: Exception) -> str:
-        """Why the reading ended with ``error``."""
+        """Why the reading ended with ``error``, whose words may quote what stands in the database."""
         if self._left <= 0:
             return f"takes more than {_SECONDS:.0f} s"
-        return " ".join(str(error).split())[:120] or type(error).__name__
+        return str(getattr(error, "sqlite_errorname", type(error).__name__))
 
 
 def _table(
@@ -170,8 +175,6 @@ class _Rows:
         self.unopened = False
 
     def next(self) -> bytes:
-        import sqlite3
-
         lines: list[bytes] = []
         size = 0
         try:
@@ -180,7 +183,7 @@ class _Rows:
                 size += len(line)
                 self._made += len(line)
                 self.fault = over(self._inside.account, len(line), self._made, self._size)
-        except (sqlite3.Error, sqlite3.Warning, MemoryError, OverflowError, ValueError) as error:
+        except _failures() as error:
             self.fault = f"damaged table: {self._clock.reason(error)}"
             self._lines = iter(())
         return b"".join(lines)

@@ -91,7 +91,7 @@ def serve(parse: Callable[[bytes, Members], None], *, seconds: int, memory: int)
             spoilt = True
             members.cut(f"takes more than {memory >> 20} MiB of memory to read")
         except Exception as error:  # noqa: BLE001 - a parser of hostile files fails in every way there is
-            members.cut(f"cannot be read further: {_words(error)}")
+            members.cut(f"cannot be read further: {_words(error) or type(error).__name__}")
         del body
         members.done(last=spoilt)
 
@@ -101,4 +101,6 @@ def _encoded(text: str) -> bytes:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    # What could not be decoded or understood is quoted in these, and must not be shown.
+    quoting = isinstance(error, ValueError | LookupError)
+    return "" if quoting else " ".join(str(error).split())[:160]
