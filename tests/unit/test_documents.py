@@ -15,6 +15,9 @@ from unpacked import token, tokens, unpack
 
 from unsprawl.detectors.containers.kinds import may_be_packed
 from unsprawl.detectors.containers.streams import Budget
+from unsprawl.detectors.detector import ContentDetector
+from unsprawl.detectors.rules import Rule, RuleSet
+from unsprawl.records import Candidate, Document, Severity
 
 
 def zipped(members: dict[str, bytes | str]) -> bytes:
@@ -64,6 +67,32 @@ def test_a_workbook_with_a_hidden_sheet_a_formula_and_an_inline_string() -> None
     assert "xl/worksheets/sheet2.xml" in found[token("inline")]
     assert "xl/workbook.xml" in found[token("name")]
     assert "xl/sharedStrings.xml" in found[token("shared")]
+
+
+def test_a_value_is_read_beside_the_word_in_the_cell_before_it() -> None:
+    rule = Rule(
+        id="acme.near",
+        name="Key",
+        provider="acme",
+        severity=Severity.HIGH,
+        keywords=("acme",),
+        pattern=r"(?i)acme key\s{1,5}(?P<secret>[a-z0-9]{24})\b",
+        kind="contextual",
+    )
+    detector = ContentDetector(RuleSet((rule,)))
+    value = token("cell")[4:].lower()
+    cell = '<c r="B1" t="s"><v>2</v></c>'
+    sheet = f'<row r="1"><c r="A1" t="s"><v>0</v></c>{cell}</row>'
+    texts = "".join(f"<si><t>{text}</t></si>" for text in ("acme key", "between", value))
+    body = zipped({"xl/worksheets/sheet1.xml": sheet, "xl/sharedStrings.xml": f"<sst>{texts}</sst>"})
+    found = list(detector.scan(Document(uri="mem:book", body=body)))
+    assert len(found) == 1
+    one = found[0]
+    assert isinstance(one, Candidate)
+    assert one.secret.reveal() == value.encode()
+    assert one.member == "xl/worksheets/sheet1.xml"
+    assert "cells" in one.views
+    assert sheet[one.start : one.end] == cell
 
 
 def test_documents_in_documents() -> None:
