@@ -53,9 +53,12 @@ def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()
     return kept
 
 
-def _preference(match: Spanned) -> tuple[int, int, int, int, str]:
-    # Of two providers named before one value, it belongs to the nearer.
-    return _RANK[match.rule.kind], match.start - match.end, match.start, -match.begin, match.rule.id
+def _preference(match: Spanned) -> tuple[int, int, int, bool, int, str]:
+    # Of two providers named before one value, it belongs to the nearer; a form that needs no word before it
+    # (a JSON Web Token) says less than any provider.
+    wordless = match.start - match.begin <= 1
+    rank = _RANK[match.rule.kind]
+    return rank, match.start - match.end, match.start, wordless, -match.begin, match.rule.id
 
 
 class _Spans:
