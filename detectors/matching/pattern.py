@@ -20,7 +20,7 @@ from unsprawl.detectors.cache import recall, remember
 __all__ = ["LONGEST", "Shape", "shape", "shapes"]
 
 #: Raise it when the same pattern gets another shape.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 #: No match is longer than this, in bytes. Segments overlap by it.
 LONGEST: Final = 32 << 10
@@ -79,7 +79,7 @@ def shape(pattern: str, superset: str = "") -> Shape:
         ahead = LONGEST
     searched = superset or pattern
     try:
-        trimmed = searched if superset else _trim(searched)
+        trimmed = _trim(searched)
         branches = _parse(trimmed)
         return Shape(
             _same_blanks(trimmed),

@@ -71,8 +71,7 @@ class _Reader:
         for key, value in item.items():
             self._conforms(value, KEYS[key], (key,))
         words = tuple(item.get("context", ()))
-        pattern, keywords = self._pattern(item, words)
-        superset = freespacing.strip(item.get("superset", ""))
+        pattern, superset, keywords = self._pattern(item, words)
         groups = self._groups(pattern, superset)
         yielded = offline.YIELDS.get(item.get("offline", ""), ())
         companions = self._companions(item.get("companions", {}))
@@ -109,8 +108,8 @@ class _Reader:
             line=self._line(()),
         )
 
-    def _pattern(self, item: Any, words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-        """The pattern of either form, and its keywords."""
+    def _pattern(self, item: Any, words: Sequence[str]) -> tuple[str, str, tuple[str, ...]]:
+        """The pattern of either form, its superset and its keywords."""
         for form, other in (FORMS, FORMS[::-1]):
             found = [key for key in form if key in item]
             if found and not any(key in item for key in other):
@@ -121,11 +120,15 @@ class _Reader:
         else:
             raise self._error((), "a rule has either 'keywords' and 'pattern', or 'context' and 'value'")
         if not words:
-            return freespacing.strip(item["pattern"]), tuple(word.lower() for word in item["keywords"])
+            keywords = tuple(word.lower() for word in item["keywords"])
+            return freespacing.strip(item["pattern"]), freespacing.strip(item.get("superset", "")), keywords
         value = freespacing.strip(item["value"])
         if "(?P<" in value:
             raise self._error(("value",), "a value has no named groups: write a 'pattern'")
-        return contextual.pattern(words, value), contextual.keywords(words)
+        if "superset" in item:
+            raise self._error(("superset",), "a superset goes with a pattern, not with a context")
+        found = contextual.pattern(words, value), contextual.superset(words, value)
+        return *found, contextual.keywords(words)
 
     def _line(self, path: Path) -> int:
         full = (*self._root, *path)
