@@ -121,7 +121,7 @@ _OTHER_KEY: Final = re.compile(
         (?: [_.-] | $ | (?-i: [A-Z] ) )
     | client_? request_? token | websocket - key
     | (?: tokenizer | tokenize | secretary | passenger | passage | keyboard | keyword | monkey | hotkey
-    | keypress | author | authority )
+    | keypress | author (?! iz ) )
     """
 )
 #: ``$password: String!`` declares; ``'Request password' => '…'`` translates.
