@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from unsprawl.detectors.allow import allowed
+from unsprawl.detectors.attribution import Attribution
 from unsprawl.detectors.composition import completed
 from unsprawl.detectors.containers.archives import Cut, Leaf, leaves, may_be_packed
 from unsprawl.detectors.containers.streams import Account, Budget, Reader
@@ -70,6 +71,7 @@ class ContentDetector:
     ) -> None:
         self.rules = rules
         self._engine = Engine(rules, backend) if engine is None else engine
+        self._attribution = Attribution(rules.rules)
         self._budget = budget or Budget()
         self._limit = limit
         self._segment = segment
@@ -158,7 +160,8 @@ class ContentDetector:
                 match = one.match
                 if not one.derived and match.match_start < stop < match.match_end:
                     resume[match.rule.id] = match.match_end
-            kept = resolve(judged(list(filter(None, map(completed, found))), content.path), content.claimed)
+            good = judged(list(filter(None, map(completed, found))), content.path)
+            kept = resolve(list(map(self._attribution.of, good)), content.claimed)
             for sighting in kept:
                 owned = segment.first <= sighting.begin < stop
                 if owned and not allowed(data, sighting.start, sighting.end):

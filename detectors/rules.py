@@ -23,7 +23,7 @@ __all__ = ["BUILTIN", "Allow", "Companion", "Kind", "Note", "Rule", "RuleSet", "
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 10
+_FORMAT: Final = 11
 
 _SUFFIXES: Final = (".yaml", ".yml", ".toml")
 
@@ -81,7 +81,7 @@ class Rule:
     Hyperscan searches in place of ``pattern`` (look-around, or an end that would match at every
     byte); it begins where the pattern begins, since the confirmation looks back no further.
     ``identity`` names the companions that make two equal values two cases. ``min_entropy`` is in bits
-    a character. ``context`` are the words one of which stands before the value, ``cue`` says that a word
+    a character. ``context`` are the words one of which stands before the ``value``, ``cue`` says that a word
     such as key or token must stand there too. A ``gated`` rule counts
     only near one of its keywords, one with a ``path`` only in documents whose path it matches. ``origin``
     names the scanner in whose format the rule was written. ``examples`` and ``negatives`` are templates
@@ -101,6 +101,7 @@ class Rule:
     offline: str = ""
     min_entropy: float = 0.0
     context: tuple[str, ...] = ()
+    value: str = ""
     cue: bool = False
     companions: tuple[Companion, ...] = ()
     gated: bool = False

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["REACH", "keywords", "pattern", "superset"]
+__all__ = ["REACH", "keywords", "pattern", "spelled", "superset"]
 
 #: Bytes that may stand between the word and what is around the value.
 REACH: Final = 48
@@ -34,8 +34,8 @@ def pattern(words: Sequence[str], value: str) -> str:
     A blank in a word stands for any separator or none. The word begins at a border: after anything but
     a letter, or with its capital after a small letter (``myAbstractKey``).
     """
-    small = "|".join(map(_spelled, words))
-    capital = "|".join(_spelled(word[0].upper() + word[1:]) for word in words)
+    small = "|".join(map(spelled, words))
+    capital = "|".join(spelled(word[0].upper() + word[1:]) for word in words)
     # "EXAMPLE" does not begin with the name of Exa: a capital goes on from small letters only.
     named = (
         f"(?:^|[^A-Za-z])(?:(?i:{small})(?:[^A-Za-z]|(?i:{_GOES_ON}))|(?:{small}|{capital})[A-Z])"
@@ -47,7 +47,7 @@ def pattern(words: Sequence[str], value: str) -> str:
 
 def superset(words: Sequence[str], value: str) -> str:
     """What Hyperscan searches for :func:`pattern`: without the borders it needs a tenth of the memory."""
-    small = "|".join(map(_spelled, words))
+    small = "|".join(map(spelled, words))
     longest = max(map(len, _GOES_ON.split("|")))
     return f"(?s:.?)(?i:{small})(?s:.{{0,{REACH + longest}}}){_BEFORE}(?:{value})"
 
@@ -57,6 +57,7 @@ def keywords(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(max(_PLAIN.findall(word.lower()), key=len) for word in words))
 
 
-def _spelled(word: str) -> str:
+def spelled(word: str) -> str:
+    """``word`` as a pattern; its blanks stand for any separator or none."""
     parts = re.split(r"\s+", word)
     return _SEPARATOR.join(re.sub(r"([^A-Za-z0-9])", r"\\\1", part) for part in parts)

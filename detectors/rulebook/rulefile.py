@@ -96,6 +96,7 @@ class _Reader:
             offline=item.get("offline", ""),
             min_entropy=float(item.get("min_entropy", 0)),
             context=words,
+            value=freespacing.strip(item.get("value", "")),
             cue=item.get("cue", False),
             companions=companions,
             path=self._regex(item.get("path", ""), ("path",)),
@@ -127,8 +128,8 @@ class _Reader:
             raise self._error(("value",), "a value has no named groups: write a 'pattern'")
         if "superset" in item:
             raise self._error(("superset",), "a superset goes with a pattern, not with a context")
-        found = contextual.pattern(words, value), contextual.superset(words, value)
-        return *found, contextual.keywords(words)
+        superset = contextual.superset(words, value)
+        return contextual.pattern(words, value), superset, contextual.keywords(words)
 
     def _line(self, path: Path) -> int:
         full = (*self._root, *path)

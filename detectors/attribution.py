@@ -1,0 +1,79 @@
+"""Whose a value is that only its surroundings gave away: the provider named before it, if its values look so.
+
+``Authorization: Bearer …`` says that something is a token and not of whom; the host in the line above does.
+A rule by context reaches some bytes only, since it makes a finding of a name and a value. Here the value
+is found already, so a name further away may still say whose it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from unsprawl.detectors.rules import Rule
+from unsprawl.detectors.sightings import Sighting
+
+__all__ = ["Attribution"]
+
+#: Rules whose findings may be somebody's: they know a carrier, no vendor.
+_ANYBODY: Final = frozenset({"commandline", "generic", "http", "jwt", "prose"})
+#: How far before a value its provider may be named, in bytes.
+_REACH: Final = 240
+_SEPARATORS: Final = re.compile(rb"[\s_.-]+")
+
+
+class Attribution:
+    """Knows the names of all rules by context."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules: dict[bytes, list[Rule]] = {}
+        for rule in rules:
+            for word in rule.context:
+                self._rules.setdefault(_plain(word.encode()), []).append(rule)
+        self._words = sorted(
+            {word for rules in self._rules.values() for rule in rules for word in rule.context}
+        )
+        self._names: Any = None
+        self._values: dict[str, Any] = {}
+
+    def of(self, found: Sighting) -> Sighting:
+        """``found``, under the rule of the provider that is named nearest before it and whose form it has."""
+        if found.rule.provider not in _ANYBODY or not self._rules:
+            return found
+        start = found.match.start
+        names = self._names or self._compile()
+        before = [match.group(1) for match in names(found.text, max(0, start - _REACH), start)]
+        for name in reversed(before):
+            for rule in self._rules.get(_plain(name), ()):
+                if self._value(rule)(found.value):
+                    return replace(found, match=replace(found.match, rule=rule))
+        return found
+
+    def _compile(self) -> Any:
+        from unsprawl.detectors.rulebook.contextual import spelled
+
+        words = "|".join(map(spelled, self._words))
+        self._names = _re2(f"(?:^|[^A-Za-z])((?i:{words}))").finditer
+        return self._names
+
+    def _value(self, rule: Rule) -> Any:
+        matches = self._values.get(rule.id)
+        if matches is None:
+            matches = self._values[rule.id] = _re2(f"(?:{rule.value})").fullmatch
+        return matches
+
+
+def _plain(name: bytes) -> bytes:
+    """A name without its separators, in small letters."""
+    return _SEPARATORS.sub(b"", name.lower())
+
+
+def _re2(pattern: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    return re2.compile(pattern.encode(), options)
