@@ -19,6 +19,7 @@ from unsprawl.detectors.resolution import resolve
 from unsprawl.detectors.rules import RuleSet, load
 from unsprawl.detectors.search import search
 from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, judged
+from unsprawl.detectors.views.logs import wraps
 from unsprawl.detectors.views.reading import Editor, edits
 from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
 from unsprawl.records import Candidate, Document, Place, Skipped
@@ -84,7 +85,7 @@ class ContentDetector:
         """The candidates of ``document`` in the order of its content, and what was not read of it."""
         body = document.body
         if isinstance(body, bytes):
-            if len(body) > _SMALL or may_be_packed(body) or any(self._engine.look(body)) or edits(body):
+            if len(body) > _SMALL or may_be_packed(body) or any(self._engine.look(body)) or wraps(body):
                 yield from self._scan(document, Reader.of(body), len(body))
             return
         with closing(body.open(0)) as stream:
@@ -95,7 +96,8 @@ class ContentDetector:
 
         The filters do not apply: what is refused as a finding may still be one too many in a log.
         """
-        sight, changes = self._engine.look(text), edits(text)
+        sight = self._engine.look(text)
+        changes = edits(text, sight.clues)
         if not (any(sight) or changes):
             return []
         found = search(self._engine, text, sight, changes, Tally(size=len(text)))
@@ -142,7 +144,8 @@ class ContentDetector:
     def _scan_segment(self, segment: Segment, content: _Content) -> Iterator[Candidate]:
         data, stop = segment.data, segment.stop
         content.lines.enter(data, segment.first)
-        sight, changes = self._engine.look(data), edits(data, content.edits)
+        sight = self._engine.look(data)
+        changes = edits(data, sight.clues, content.edits)
         kept: list[Sighting] = []
         resume: dict[str, int] = {}
         if any(sight) or changes:

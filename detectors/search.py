@@ -90,4 +90,4 @@ def _below(text: _Text, reading: Reading, sight: Sight) -> _Text:
         outer = text.touched(*reading.locate(start, end))
         return tuple(dict.fromkeys((*outer, *reading.touched(start, end))))
 
-    return _Text(reading.text, sight, edits(reading.text), locate, touched, text.depth + 1)
+    return _Text(reading.text, sight, edits(reading.text, sight.clues), locate, touched, text.depth + 1)

@@ -17,6 +17,8 @@ from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rules import RuleSet
 from unsprawl.detectors.views.clues import Clue, Mark, marks
+from unsprawl.detectors.views.telling import TELLING
+from unsprawl.detectors.views.telling import places as telling_places
 from unsprawl.errors import ConfigError
 
 __all__ = ["GATE", "Engine", "Match", "Sight", "Tally"]
@@ -24,6 +26,8 @@ __all__ = ["GATE", "Engine", "Match", "Sight", "Tally"]
 #: How far from its keyword a rule without a literal of its own may match, in bytes.
 GATE: Final = 8 << 10
 _SHORTEST_KEYWORD: Final = 3
+#: Places of one stretch that are named, in bytes.
+_STEP: Final = 128
 
 
 class Engine:
@@ -142,6 +146,8 @@ class _HyperscanFinder:
         expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
         self._marks = marks(confirmer.rule for confirmer in confirmers)
         expressions += [(_quoted(mark.core.decode()), "keyword") for mark in self._marks]
+        self._telling = [coding for coding, _ in TELLING]
+        expressions += [(pattern, coding) for coding, pattern in TELLING]
         self._automaton = Automaton(expressions, cache) if expressions else None
         self._side_automaton = (
             Automaton([_expression(confirmers[number]) for number in gated], cache) if gated else None
@@ -157,8 +163,12 @@ class _HyperscanFinder:
         gates: dict[int, list[Window]] = {}
         rules = len(self._main)
         encoded = rules + len(self._words)
+        telling = encoded + len(self._marks)
         for index, stretches in hits.items():
-            if index >= encoded:
+            if index >= telling:
+                coding = self._telling[index - telling]
+                clues += [Clue(at, coding) for first, last in stretches for at in _steps(first, last)]
+            elif index >= encoded:
                 _, width, coding = self._marks[index - encoded]
                 clues += [Clue(end - width, coding) for ends in stretches for end in ends if end >= width]
             elif index >= rules:
@@ -227,6 +237,7 @@ class _KeywordFinder:
             for _, end in places
             if end >= mark.width
         ]
+        clues += [Clue(end, coding) for coding, end in telling_places(data)]
         return Sight(found, clues)
 
 
@@ -246,6 +257,12 @@ def _expression(confirmer: Confirmer) -> tuple[str, str]:
 
 def _quoted(word: str) -> str:
     return "".join(char if char.isalnum() or ord(char) > 127 else f"\\x{ord(char):02x}" for char in word)
+
+
+def _steps(first: int, last: int) -> Iterator[int]:
+    """Places all along a stretch."""
+    yield from range(first, last, _STEP)
+    yield last
 
 
 def _gate(first: int, last: int) -> Window:

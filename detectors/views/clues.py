@@ -17,8 +17,8 @@ from unsprawl.detectors.rules import Rule
 
 __all__ = ["Clue", "Coding", "Mark", "marks"]
 
-#: ``packed`` is compressed data in base64.
-Coding: TypeAlias = Literal["base64", "hex", "packed"]
+#: ``packed`` is compressed data in base64; the last four are views that edit (``telling.py``).
+Coding: TypeAlias = Literal["base64", "hex", "packed", "escapes", "logs", "markup", "strings"]
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 #: Shorter keywords have encodings that stand everywhere.
@@ -43,7 +43,10 @@ class Mark(NamedTuple):
 
 
 class Clue(NamedTuple):
-    """At this offset a group begins: of four characters in base64, of two in hexadecimal."""
+    """At this offset a group begins: of four characters in base64, of two in hexadecimal.
+
+    For a view that edits: what tells of it ends here.
+    """
 
     offset: int
     coding: Coding

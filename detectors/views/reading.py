@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from unsprawl.detectors.views.clues import Clue
+from unsprawl.detectors.views import logs
+from unsprawl.detectors.views.clues import Clue, Coding
 from unsprawl.detectors.views.edits import Edit, merged, windows
 from unsprawl.detectors.views.encoded import decoded
 from unsprawl.detectors.views.packed import hexadecimal, unpacked
+from unsprawl.detectors.views.telling import EDITORS
 
-__all__ = ["EDITORS", "Locate", "Reading", "Touched", "edits", "readings"]
+__all__ = ["Editor", "Locate", "Reading", "Touched", "edits", "readings"]
 
 #: A span of a text to the smallest stretch that yields it in the text it was made of.
 Locate: TypeAlias = Callable[[int, int], tuple[int, int]]
@@ -20,8 +22,8 @@ Editor: TypeAlias = Callable[[bytes], list[Edit]]
 #: The views that a span of a text owes to.
 Touched: TypeAlias = Callable[[int, int], tuple[str, ...]]
 
-#: The views that read a text by editing it.
-EDITORS: Final[tuple[Editor, ...]] = ()
+#: A view looks at this much around a place that tells of it, in bytes, rounded to blocks of the size.
+_BLOCK: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,38 @@ class Reading:
     cut: bool = False
 
 
-def edits(data: bytes, own: Editor | None = None) -> list[Edit]:
-    """All edits that any view makes to ``data``, and those of its container (``own``)."""
-    found = merged(editor(data) for editor in EDITORS)
+def edits(data: bytes, clues: Iterable[Clue], own: Editor | None = None) -> list[Edit]:
+    """The edits of all views that ``clues`` tell of, and those of its container (``own``)."""
+    blocks: dict[Coding, set[int]] = {}
+    for offset, coding in clues:
+        if coding in EDITORS:
+            blocks.setdefault(coding, set()).add(offset // _BLOCK)
+    rows = [_near(data, EDITORS[coding], found) for coding, found in sorted(blocks.items())]
+    rows.append(logs.wraps(data, shown="logs" in blocks))
+    found = merged(rows)
     # The container knows better what its member says: its edits win.
     return merged([own(data), found], first_wins=True) if own else found
+
+
+def _near(data: bytes, editor: Editor, blocks: set[int]) -> list[Edit]:
+    """The edits that ``editor`` makes around ``blocks``."""
+    if len(data) <= 4 * _BLOCK:
+        return editor(data)
+    found: list[Edit] = []
+    ordered = sorted(blocks)
+    first = 0
+    for index in range(1, len(ordered) + 1):
+        if index < len(ordered) and ordered[index] - ordered[index - 1] <= 3:
+            continue
+        low = max(0, (ordered[first] - 1) * _BLOCK)
+        while low and data[low - 1] == 0x5C and low % _BLOCK != 1:
+            low -= 1  # not within a row of backslashes
+        high = (ordered[index - 1] + 2) * _BLOCK
+        found += [
+            Edit(start + low, end + low, text, view) for start, end, text, view in editor(data[low:high])
+        ]
+        first = index
+    return found
 
 
 def readings(data: bytes, clues: Iterable[Clue], changes: Sequence[Edit]) -> Iterator[Reading]:

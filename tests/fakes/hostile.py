@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from unsprawl.detectors.detector import ContentDetector
-from unsprawl.detectors.views.reading import edits
+from unsprawl.detectors.views.logs import wraps
+from unsprawl.detectors.views.telling import EDITORS
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document
 
@@ -64,9 +65,10 @@ def seeds() -> Iterator[bytes]:
 
 def check(detector: ContentDetector, body: bytes, name: str) -> list[Candidate]:
     """Scan ``body`` and assert what holds for any content; the candidates, for comparing engines."""
-    changes = edits(body)
+    changes = [edit for one in EDITORS.values() for edit in one(body)]
     assert all(one.start < one.end for one in changes)
-    assert all(left.end <= right.start for left, right in pairwise(changes))
+    for editor in (*EDITORS.values(), wraps):
+        assert all(left.end <= right.start for left, right in pairwise(editor(body)))
     document = Document(uri=f"file:///{name}", body=body, path=name)
     found = [event for event in detector.scan(document) if isinstance(event, Candidate)]
     for one in found:

@@ -1,0 +1,43 @@
+"""Which view may have something to say, and where: what the engines search beside the rules.
+
+To look for escapes and tags in every text costs more than all rules. But they only matter beside a token or a
+telling word, and that is a pattern like any other, which the automaton takes along for almost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from unsprawl.detectors.views import escapes, logs, markup, strings
+from unsprawl.detectors.views.clues import Coding
+from unsprawl.detectors.views.edits import Edit
+
+__all__ = ["EDITORS", "TELLING", "places"]
+
+#: The views that edit a text, by what tells of them.
+EDITORS: Final[Mapping[Coding, Callable[[bytes], list[Edit]]]] = {
+    "escapes": escapes.edits,
+    "logs": logs.edits,
+    "markup": markup.edits,
+    "strings": strings.edits,
+}
+_MODULES: Final[tuple[tuple[Coding, tuple[str, ...]], ...]] = (
+    ("escapes", escapes.TELLING),
+    ("logs", logs.TELLING),
+    ("markup", markup.TELLING),
+    ("strings", strings.TELLING),
+)
+TELLING: Final = tuple((coding, pattern) for coding, patterns in _MODULES for pattern in patterns)
+_compiled: list[tuple[Coding, Any]] = []
+
+
+def places(data: bytes) -> list[tuple[Coding, int]]:
+    """Where each view is told of, without Hyperscan."""
+    if not _compiled:
+        import re2
+
+        options = re2.Options()
+        options.encoding = re2.Options.Encoding.LATIN1
+        _compiled.extend((coding, re2.compile(pattern.encode(), options)) for coding, pattern in TELLING)
+    return [(coding, found.end()) for coding, search in _compiled for found in search.finditer(data)]
