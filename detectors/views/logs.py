@@ -61,7 +61,7 @@ def edits(data: bytes) -> list[Edit]:
 
 
 def wraps(data: bytes, *, shown: bool = False) -> list[Edit]:
-    """Line ends within a token, if ``data`` is short, begins like a log, or holds what a terminal acts upon."""
+    """Line ends within a token, if ``data`` is short, begins like a log, or is ``shown`` on terminals."""
     if len(data) > _PASTED and not shown and not (data[0] in _BEGINS and _PREFIX.match(data)):
         return []
     return [*_wraps(data)] if data.find(b"\n", _WRAPPED) > 0 else []
