@@ -53,12 +53,14 @@ def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()
     return kept
 
 
-def _preference(match: Spanned) -> tuple[int, int, int, bool, int, str]:
+def _preference(match: Spanned) -> tuple[int, int, int, int, int, str]:
     # Of two providers named before one value, it belongs to the nearer; a form that needs no word before it
-    # (a JSON Web Token) says less than any provider.
-    wordless = match.start - match.begin <= 1
-    rank = _RANK[match.rule.kind]
-    return rank, match.start - match.end, match.start, wordless, -match.begin, match.rule.id
+    # (a JSON Web Token) says less than any of them, one with an account and a host more.
+    rule = match.rule
+    wordless = rule.kind != "exact" and match.start - match.begin <= 1
+    named = 1 if rule.context else 2 * wordless
+    near = -match.begin if rule.context else 0
+    return _RANK[rule.kind], match.start - match.end, match.start, named, near, rule.id
 
 
 class _Spans:

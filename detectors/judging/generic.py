@@ -204,7 +204,7 @@ def _refuses_exact(rule: Rule, value: bytes) -> str:
 def _refuses_named(rule: Rule, value: bytes, before: bytes) -> str:
     """For values that a provider's name stands before: drawn by a machine, and no hash of anything."""
     near = before[-_REACH:]
-    if rule.cue and not _CUE.search(near):
+    if rule.cue and not _CUE.search(_without(near, rule.context)):
         return "no word says that it is a key"
     kind = lexicon.alphabet(value)
     if kind in ("hex", "digits") and len(value) in _HASH_SIZES and _HASHES.search(near[-32:]):
@@ -218,6 +218,15 @@ def _refuses_named(rule: Rule, value: bytes, before: bytes) -> str:
     ):
         return "words" if lexicon.words_in(value) >= 0.4 else ""
     return "words" if lexicon.words_in(value) >= 0.65 else ""
+
+
+def _without(text: bytes, words: tuple[str, ...]) -> bytes:
+    """``text`` in small letters and without the names themselves: "apifonica" is no API of anything."""
+    text = text.lower()
+    for word in words:
+        if word.isalnum():
+            text = text.replace(word.encode(), b" ")
+    return text
 
 
 def _refuses_login(value: bytes, before: bytes, after: bytes) -> str:

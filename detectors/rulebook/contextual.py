@@ -35,10 +35,11 @@ def pattern(words: Sequence[str], value: str) -> str:
     a letter, or with its capital after a small letter (``myAbstractKey``).
     """
     small = "|".join(map(spelled, words))
-    capital = "|".join(spelled(word[0].upper() + word[1:]) for word in words)
+    mixed = "|".join(_cased(word) for word in words)
+    capital = "|".join(_cased(word, first=False) for word in words)
     # "EXAMPLE" does not begin with the name of Exa: a capital goes on from small letters only.
     named = (
-        f"(?:^|[^A-Za-z])(?:(?i:{small})(?:[^A-Za-z]|(?i:{_GOES_ON}))|(?:{small}|{capital})[A-Z])"
+        f"(?:^|[^A-Za-z])(?:(?i:{small})(?:[^A-Za-z]|(?i:{_GOES_ON}))|(?:{mixed})[A-Z])"
         f"|[a-z](?:{capital})(?:[^a-z]|(?i:{_GOES_ON}))"
     )
     at_once = f"(?:^|[^A-Za-z])(?i:{small})|[a-z](?:{capital})"
@@ -61,3 +62,11 @@ def spelled(word: str) -> str:
     """``word`` as a pattern; its blanks stand for any separator or none."""
     parts = re.split(r"\s+", word)
     return _SEPARATOR.join(re.sub(r"([^A-Za-z0-9])", r"\\\1", part) for part in parts)
+
+
+def _cased(word: str, *, first: bool = True) -> str:
+    """``word`` in small letters; each part may begin with a capital, and the ``first`` one must if False."""
+    parts = [f"[{part[0]}{part[0].upper()}]{spelled(part[1:])}" for part in re.split(r"\s+", word)]
+    if not first:
+        parts[0] = word[0].upper() + parts[0].partition("]")[2]
+    return _SEPARATOR.join(parts)
