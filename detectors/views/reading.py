@@ -22,6 +22,8 @@ Editor: TypeAlias = Callable[[bytes], list[Edit]]
 #: The views that a span of a text owes to.
 Touched: TypeAlias = Callable[[int, int], tuple[str, ...]]
 
+#: A NUL among this many first bytes says that it is no text.
+_HEAD: Final = 8 << 10
 #: A view looks at this much around a place that tells of it, in bytes, rounded to blocks of the size.
 _BLOCK: Final = 256
 
@@ -42,6 +44,8 @@ class Reading:
 
 def edits(data: bytes, clues: Iterable[Clue], own: Editor | None = None) -> list[Edit]:
     """The edits of all views that ``clues`` tell of, and those of its container (``own``)."""
+    if b"\0" in data[:_HEAD]:
+        return own(data) if own else []  # no text that anybody escaped
     blocks: dict[Coding, set[int]] = {}
     for offset, coding in clues:
         if coding in EDITORS:
