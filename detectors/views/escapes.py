@@ -24,7 +24,11 @@ TELLING: Final = (
     r"&quot;[ \t]{0,3}[:=,]",
     r"[:=,][ \t]{0,3}&(?:quot|apos);",
     r"&[lg]t;/?[a-z]",
-    rf"{_T}(?:\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xc2\xad|\xef\xbb\xbf|\xef\xb8[\x80-\x8f]|\xcd\x8f){_T}",
+    rf"{_T}\xe2\x80[\x8b-\x8f\xaa-\xae]{_T}",
+    rf"{_T}\xe2\x81[\xa0-\xaf]{_T}",
+    rf"{_T}\xc2\xad{_T}",
+    rf"{_T}\xef\xbb\xbf{_T}",
+    rf"{_T}\xef\xb8[\x80-\x8f]{_T}",
     r"[:=](?:\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80)",
 )
 

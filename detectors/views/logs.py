@@ -11,14 +11,12 @@ from unsprawl.detectors.views.edits import Edit, merged
 __all__ = ["TELLING", "edits", "wraps"]
 
 _T: Final = r"[A-Za-z0-9_+/=.~-]"
-_CODE: Final = r"(?:(?:\x1b|\^\[)\[[0-9;]{0,16}[mK]|\xc2\x9b[0-9;]{0,16}[mK])"
+_CODE: Final = r"\x1b\[[0-9;]{0,12}[mK]"
 #: What a terminal would act upon within a token, or between a name and its value, as the engines search it.
 TELLING: Final = (
-    rf"{_T}{_CODE}{{1,3}}{_T}",
-    rf"[:=][ \"']{{0,2}}{_CODE}{{1,3}}[\"']?{_T}",
-    rf"(?i:passw|password|pwd|secret|token|key|login|user){_CODE}{{1,3}}[ \"']{{0,2}}[:=]",
-    rf"{_T}\x1b(?:\][^\x07\x1b]{{0,200}}(?:\x07|\x1b\\)|[()][0-9A-B]){_T}",
-    rf"{_T}\x08",
+    rf"[!-~]{_CODE}(?:{_CODE}){{0,2}}{_T}{{4}}",
+    rf"[:=]{_CODE}(?:{_CODE}){{0,2}} ",
+    rf"[!-~]\^\[\[[0-9;]{{0,12}}[mK]{_T}{{4}}",
 )
 #: Colours and cursor moves (CSI), titles and links (OSC, ended by BEL or ST), character sets, single
 #: letters; also as ``cat -v`` writes them. Bounded, so that a million of ESC are no work.

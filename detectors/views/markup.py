@@ -18,11 +18,8 @@ TELLING: Final = (
     rf"{_T}{{3}}{_TAG}(?:{_TAG}){{0,4}}{_T}{{3}}",
     r"(?i:password|passwd|pwd|passwort|kennwort|secret|token|user|login|key)[^<>\n]{0,20}</[A-Za-z]",
     r"<!\[CDATA\[",
-    # rich text in JSON: the end of one text node, its marks, the begin of the next
-    (
-        rf'{_T}"[^{{}}"]{{0,4}}(?:"marks"[^{{}}]{{0,60}}(?:\{{[^{{}}]{{0,60}}\}}[^{{}}]{{0,8}}){{0,3}})?'
-        rf'\}},[ \t\r\n]{{0,40}}\{{[^{{}}]{{0,60}}"text": ?"{_T}'
-    ),
+    # rich text in JSON: from one text node to the next
+    r'\},[ \t\r\n]{0,20}\{[ \t\r\n]{0,20}"(?:type": ?"text|text|marks)"',
     rf"{_T}{{3}}\*\*{_T}{{4}}",
     r"\{color(?::[^{}\n]{0,30})?\}",
 )
