@@ -10,6 +10,7 @@ from unsprawl.detectors.matching.engine import Engine, Sight, Tally
 from unsprawl.detectors.sightings import Sighting
 from unsprawl.detectors.views.edits import Edit
 from unsprawl.detectors.views.reading import Locate, Reading, Touched, edits, readings
+from unsprawl.detectors.views.telling import EDITORS
 
 __all__ = ["DEPTH", "search"]
 
@@ -56,9 +57,16 @@ def search(
             if text.sight.clues or text.changes:
                 if text.depth < DEPTH:
                     texts.append(text)
-                else:
+                elif _is_encoded(text):
                     tally.cut.add(f"encodings nested more than {DEPTH} deep")
     return found
+
+
+def _is_encoded(text: _Text) -> bool:
+    """Whether something is left that somebody may have hidden on purpose: escapes of escapes end by themselves."""
+    return any(edit.view == "percent" for edit in text.changes) or any(
+        clue.coding not in EDITORS for clue in text.sight.clues
+    )
 
 
 def _made_of(text: _Text, engine: Engine, tally: Tally) -> Iterator[tuple[_Text, list[Sighting]]]:
@@ -90,4 +98,6 @@ def _below(text: _Text, reading: Reading, sight: Sight) -> _Text:
         outer = text.touched(*reading.locate(start, end))
         return tuple(dict.fromkeys((*outer, *reading.touched(start, end))))
 
-    return _Text(reading.text, sight, edits(reading.text, sight.clues), locate, touched, text.depth + 1)
+    return _Text(
+        reading.text, sight, edits(reading.text, sight.clues, made=True), locate, touched, text.depth + 1
+    )

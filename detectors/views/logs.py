@@ -40,6 +40,8 @@ _PREFIX: Final = re.compile(
 _TOKEN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+/=.~-")
 #: A line end within a token of some length.
 _BREAK: Final = re.compile(rb"\n(?<=[A-Za-z0-9_+/=.~-]{12}\n)(?=[^\n]{2})")
+#: Words end at line ends too; what was drawn has a digit now and then.
+_DIGIT: Final = re.compile(rb"[0-9]")
 #: A line is hard-wrapped if it is this long, without its prefix, in bytes.
 _WRAPPED: Final = 72
 #: Texts up to this size, in bytes, may be pasted from a terminal; larger ones must look like a log.
@@ -79,5 +81,6 @@ def _wraps(data: bytes) -> Iterator[Edit]:
             if again is None:
                 continue
             follow = again.end()
-        if end - start >= _WRAPPED and follow < len(data) and data[follow] in _TOKEN:
+        drawn = _DIGIT.search(data, end - 12, end) and _DIGIT.search(data, follow, follow + 12)
+        if end - start >= _WRAPPED and drawn and follow < len(data) and data[follow] in _TOKEN:
             yield Edit(end, follow, b"", "log")

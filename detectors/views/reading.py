@@ -42,8 +42,11 @@ class Reading:
     cut: bool = False
 
 
-def edits(data: bytes, clues: Iterable[Clue], own: Editor | None = None) -> list[Edit]:
-    """The edits of all views that ``clues`` tell of, and those of its container (``own``)."""
+def edits(data: bytes, clues: Iterable[Clue], own: Editor | None = None, *, made: bool = False) -> list[Edit]:
+    """The edits of all views that ``clues`` tell of, and those of its container (``own``).
+
+    What was ``made`` of another text has lines of its own length: no wraps are looked for.
+    """
     if b"\0" in data[:_HEAD]:
         return own(data) if own else []  # no text that anybody escaped
     blocks: dict[Coding, set[int]] = {}
@@ -51,7 +54,8 @@ def edits(data: bytes, clues: Iterable[Clue], own: Editor | None = None) -> list
         if coding in EDITORS:
             blocks.setdefault(coding, set()).add(offset // _BLOCK)
     rows = [_near(data, EDITORS[coding], found) for coding, found in sorted(blocks.items())]
-    rows.append(logs.wraps(data, shown="logs" in blocks))
+    if not made:
+        rows.append(logs.wraps(data, shown="logs" in blocks))
     found = merged(rows)
     # The container knows better what its member says: its edits win.
     return merged([own(data), found], first_wins=True) if own else found
