@@ -63,7 +63,7 @@ def search(
 
 
 def _is_encoded(text: _Text) -> bool:
-    """Whether something is left that somebody may have hidden on purpose: escapes of escapes end by themselves."""
+    """Whether something is left that may be hidden on purpose; escapes of escapes end by themselves."""
     return any(edit.view == "percent" for edit in text.changes) or any(
         clue.coding not in EDITORS for clue in text.sight.clues
     )
