@@ -56,7 +56,7 @@ def _rules(page: str) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for rule in rules:
-        proofs = [rule.offline and f"offline: {rule.offline}", rule.check and "a request"]
+        proofs = [f"offline: {rule.offline}" if rule.offline else "", "a request" if rule.check else ""]
         proof = ", ".join(filter(None, proofs))
         lines.append(f"| `{rule.id}` | {_cell(rule.name)} | {rule.severity} | {rule.kind} | {proof} |")
     return "\n".join(lines) + "\n"
