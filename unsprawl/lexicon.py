@@ -52,6 +52,8 @@ _WEAK: Final = frozenset(
     """.split()
 )
 #: Syllable-like runs: letters in an order that languages use.
+#: So few different characters are a mask at any length: a long key in hexadecimal has sixteen.
+_FEW: Final = 6
 _WORD: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _VOWEL: Final = frozenset(b"aeiouyAEIOUY")
 #: Rows of letters that no word has.
@@ -92,7 +94,7 @@ def is_repetitive(value: bytes) -> bool:
     size = len(value)
     if size < 6:
         return size > 2 and len(set(value)) == 1
-    if len(set(value)) <= max(2, size // 16):
+    if len(set(value)) <= max(2, min(size // 16, _FEW)):
         return True
     if _is_counting(value):
         return True
