@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,24 +13,22 @@ from unsprawl.detectors.attribution import Attribution
 from unsprawl.detectors.composition import completed
 from unsprawl.detectors.containers.archives import Cut, Leaf, leaves, may_be_packed
 from unsprawl.detectors.containers.streams import Account, Budget, Reader
-from unsprawl.detectors.matching.engine import Engine, Tally
+from unsprawl.detectors.matching.engine import Engine, Sight, Tally
 from unsprawl.detectors.positions import Lines
 from unsprawl.detectors.resolution import resolve
 from unsprawl.detectors.rules import RuleSet, load
 from unsprawl.detectors.search import search
 from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, judged
-from unsprawl.detectors.views.logs import wraps
+from unsprawl.detectors.views.edits import Edit
 from unsprawl.detectors.views.reading import Editor, edits
 from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
-from unsprawl.records import Candidate, Document, Place, Skipped
+from unsprawl.records import Candidate, Document, Place, Skipped, Stream
 from unsprawl.secret import Secret
 
 __all__ = ["ContentDetector", "build"]
 
 #: Raise it when the same text gives other candidates with the same rules.
 _VERSION: Final = 2
-#: Documents up to this size are looked at once before anything is set up: most of them hold nothing.
-_SMALL: Final = 64 << 10
 
 
 def build(
@@ -81,15 +79,17 @@ class ContentDetector:
     def version(self) -> str:
         return f"{self.rules.digest}.{_VERSION}"
 
-    def scan(self, document: Document) -> Iterator[Candidate | Skipped]:
+    def scan(self, document: Document) -> Iterable[Candidate | Skipped]:
         """The candidates of ``document`` in the order of its content, and what was not read of it."""
         body = document.body
-        if isinstance(body, bytes):
-            if len(body) > _SMALL or may_be_packed(body) or any(self._engine.look(body)) or wraps(body):
-                yield from self._scan(document, Reader.of(body), len(body))
-            return
-        with closing(body.open(0)) as stream:
-            yield from self._scan(document, Reader.of(stream), body.size or 0)
+        if not isinstance(body, bytes):
+            return self._scan_stream(document, body)
+        if len(body) > self._segment or may_be_packed(body):
+            return self._scan(document, Reader.of(body), len(body))
+        # Most documents are one short text and hold nothing: nothing is set up for them.
+        sight = self._engine.look(body)
+        changes = edits(body, sight.clues)
+        return self._scan_text(document, body, sight, changes) if changes or any(sight) else ()
 
     def find_spans(self, text: bytes) -> list[tuple[int, int, str]]:
         """``(start, end, public prefix)`` of all that looks like a secret in a short text, for redaction.
@@ -103,20 +103,48 @@ class ContentDetector:
         found = search(self._engine, text, sight, changes, Tally(size=len(text)))
         return sorted({(one.start, one.end, "" if one.derived else one.rule.prefix) for one in found})
 
+    def _scan_text(
+        self, document: Document, body: bytes, sight: Sight, changes: Sequence[Edit]
+    ) -> Iterator[Candidate | Skipped]:
+        """The same, of a text that was looked at already."""
+        tally = Tally(deadline=Account(self._budget).deadline, size=len(body))
+        segment = Segment(body, 0, len(body), 0, last=True)
+        content = _Content("", document.path or document.uri, None, tally)
+        yield from self._counted(document, tally, self._scan_segment(segment, content, sight, changes))
+
+    def _scan_stream(self, document: Document, body: Stream) -> Iterator[Candidate | Skipped]:
+        with closing(body.open(0)) as stream:
+            yield from self._scan(document, Reader.of(stream), body.size or 0)
+
     def _scan(self, document: Document, reader: Reader, size: int) -> Iterator[Candidate | Skipped]:
         account = Account(self._budget)
         tally = Tally(deadline=account.deadline, size=size)
-        counts: dict[str, int] = {}
+        found = self._scan_leaves(document, reader, account, tally)
+        yield from self._counted(document, tally, found)
+
+    def _scan_leaves(
+        self, document: Document, reader: Reader, account: Account, tally: Tally
+    ) -> Iterator[Candidate | Skipped]:
         for piece in leaves(reader, document.path or document.uri, account):
             if isinstance(piece, Cut):
                 yield _skipped(document, piece.member, piece.reason, piece.hint)
+            else:
+                yield from self._scan_leaf(piece, document.path or document.uri, tally)
+
+    def _counted(
+        self, document: Document, tally: Tally, found: Iterable[Candidate | Skipped]
+    ) -> Iterator[Candidate | Skipped]:
+        """``found``, as many of each rule as one document may have, and what was cut off."""
+        counts: dict[str, int] = {}
+        for item in found:
+            if isinstance(item, Skipped):
+                yield item
                 continue
-            for candidate in self._scan_leaf(piece, document.path or document.uri, tally):
-                count = counts[candidate.rule] = counts.get(candidate.rule, 0) + 1
-                if count <= self._limit:
-                    yield candidate
-                else:
-                    tally.full.add(candidate.rule)
+            count = counts[item.rule] = counts.get(item.rule, 0) + 1
+            if count <= self._limit:
+                yield item
+            else:
+                tally.full.add(item.rule)
         yield from self._remarks(document, tally, counts)
 
     def _remarks(self, document: Document, tally: Tally, counts: dict[str, int]) -> Iterator[Skipped]:
@@ -139,13 +167,15 @@ class ContentDetector:
         content = _Content(leaf.member, path, leaf.edits, tally)
         for segment in segments(leaf.reader, self._segment):
             tally.size = max(tally.size, segment.base + segment.stop)
-            yield from self._scan_segment(segment, content)
+            sight = self._engine.look(segment.data)
+            changes = edits(segment.data, sight.clues, content.edits)
+            yield from self._scan_segment(segment, content, sight, changes)
 
-    def _scan_segment(self, segment: Segment, content: _Content) -> Iterator[Candidate]:
+    def _scan_segment(
+        self, segment: Segment, content: _Content, sight: Sight, changes: Sequence[Edit]
+    ) -> Iterator[Candidate]:
         data, stop = segment.data, segment.stop
         content.lines.enter(data, segment.first)
-        sight = self._engine.look(data)
-        changes = edits(data, sight.clues, content.edits)
         kept: list[Sighting] = []
         resume: dict[str, int] = {}
         if any(sight) or changes:

@@ -1,13 +1,14 @@
 """Rules: what they are, and how they are read from ``detectors/rules/<provider>.yaml`` and from users' files.
 
 Reading is strict (every mistake names file, line, rule and the nearest known key) and done once:
-the parsed set is kept in the user's cache under a hash of the files' bytes.
+the parsed set is kept in the user's cache, under the names, sizes and times of the files.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from unsprawl import __version__
 from unsprawl.detectors.cache import default_folder, recall, remember
 from unsprawl.errors import RuleError
 from unsprawl.records import Severity
@@ -23,7 +25,7 @@ __all__ = ["BUILTIN", "Allow", "Companion", "Kind", "Note", "Rule", "RuleSet", "
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 12
+_FORMAT: Final = 13
 
 _SUFFIXES: Final = (".yaml", ".yml", ".toml")
 
@@ -152,20 +154,18 @@ def load(
     ``cache`` is a folder (default: the user's cache folder). Raises ``RuleError``.
     """
     files = _files(([BUILTIN] if builtin else []) + [Path(path) for path in paths])
-    texts = [(file, _read(file)) for file in files]
-    key = hashlib.sha256(f"{_FORMAT}\0".encode())
-    for file, text in texts:
-        key.update(f"{file.name}\0{len(text)}\0".encode())
-        key.update(text)
+    key = hashlib.sha256(f"{_FORMAT}\0{__version__}\0{files}".encode("utf-8", "surrogateescape")).hexdigest()
     folder = default_folder() if cache is None else cache
-    kept = _recall(folder, key.hexdigest())
+    kept = _recall(folder, key)
     if kept is None:
-        kept = _parse_all(texts)
-        _remember(folder, key.hexdigest(), kept)
-    rules, notes = kept
+        rules, notes = _parse_all([(Path(file), _read(Path(file))) for file, _, _ in files])
+        kept = rules, notes, _digest(rules)
+        _remember(folder, key, kept)
+    rules, notes, digest = kept
     if exclude:
         rules = _excluding(rules, exclude)
-    return RuleSet(rules, _digest(rules), notes)
+        digest = _digest(rules)
+    return RuleSet(rules, digest, notes)
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -176,19 +176,33 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f"; did you mean '{close}'?" if close else ""
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
+#: A file with its size in bytes and when it was modified, in ns: a changed file is read again.
+_File: TypeAlias = tuple[str, int, int]
+
+
+def _files(paths: Sequence[Path]) -> list[_File]:
+    files: list[_File] = []
     for path in paths:
-        if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES)
-            if not found and path != BUILTIN:
-                raise RuleError(f"{path}: no rule file (*.yaml, *.toml) in this folder")
-            files += found
-        elif path.exists():
-            files.append(path)
-        else:
-            raise RuleError(f"{path}: no such rule file")
+        try:
+            found = sorted(_in_folder(path)) if path.is_dir() else [_file(os.fspath(path), path.stat())]
+        except OSError as error:
+            what = "no such rule file" if isinstance(error, FileNotFoundError) else error.strerror
+            raise RuleError(f"{path}: {what}") from None
+        if not found and path != BUILTIN:
+            raise RuleError(f"{path}: no rule file (*.yaml, *.toml) in this folder")
+        files += found
     return list(dict.fromkeys(files))
+
+
+def _in_folder(folder: Path) -> Iterator[_File]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(_SUFFIXES):
+                yield _file(entry.path, entry.stat())
+
+
+def _file(path: str, status: os.stat_result) -> _File:
+    return path, status.st_size, status.st_mtime_ns
 
 
 def _read(path: Path) -> bytes:
@@ -198,10 +212,11 @@ def _read(path: Path) -> bytes:
         raise RuleError(f"{path}: {error.strerror or 'cannot be read'}") from None
 
 
-_Parsed: TypeAlias = tuple[tuple[Rule, ...], tuple[Note, ...]]
+#: The rules, what of them could not be taken over, and their digest.
+_Parsed: TypeAlias = tuple[tuple[Rule, ...], tuple[Note, ...], str]
 
 
-def _parse_all(texts: Sequence[tuple[Path, bytes]]) -> _Parsed:
+def _parse_all(texts: Sequence[tuple[Path, bytes]]) -> tuple[tuple[Rule, ...], tuple[Note, ...]]:
     # They pull in yaml and re2, needed only when no cache holds the set.
     from unsprawl.detectors.rulebook import gitleaks, rulefile
 

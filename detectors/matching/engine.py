@@ -8,6 +8,7 @@ only within ``GATE`` bytes of one of their keywords.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ from unsprawl.detectors.matching.confirm import Confirmer, Match, Tally, Window
 from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rules import RuleSet
-from unsprawl.detectors.views.clues import Clue, Mark, marks
+from unsprawl.detectors.views.clues import Clue, Mark, marks, telling
 from unsprawl.detectors.views.telling import TELLING
 from unsprawl.detectors.views.telling import places as telling_places
 from unsprawl.errors import ConfigError
@@ -144,17 +145,24 @@ class _HyperscanFinder:
         self._words = list(_words_of(confirmers, gated))
         expressions = [_expression(confirmers[number]) for number in self._main]
         expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
-        self._marks = marks(confirmer.rule for confirmer in confirmers)
-        expressions += [(_quoted(mark.core.decode()), "keyword") for mark in self._marks]
         self._telling = [coding for coding, _ in TELLING]
         expressions += [(pattern, coding) for coding, pattern in TELLING]
-        self._automaton = Automaton(expressions, cache) if expressions else None
+        self._encoded = telling(confirmer.rule for confirmer in confirmers)
+        self._automaton = Automaton(expressions, cache, self._quoted_marks, self._encoded.key)
         self._side_automaton = (
             Automaton([_expression(confirmers[number]) for number in gated], cache) if gated else None
         )
 
+    @cached_property
+    def _marks(self) -> list[Mark]:
+        # Ten thousand, and most runs meet none of them.
+        return marks(self._encoded)
+
+    def _quoted_marks(self) -> list[tuple[str, str]]:
+        return [(_quoted(mark.core.decode()), "keyword") for mark in self._marks]
+
     def look(self, data: bytes) -> Sight:
-        hits = self._automaton.hits(data) if self._automaton else None
+        hits = self._automaton.hits(data)
         if not hits:
             return _NOTHING
         size = len(data)
@@ -162,15 +170,15 @@ class _HyperscanFinder:
         clues: list[Clue] = []
         gates: dict[int, list[Window]] = {}
         rules = len(self._main)
-        encoded = rules + len(self._words)
-        telling = encoded + len(self._marks)
+        edited = rules + len(self._words)
+        encoded = edited + len(self._telling)
         for index, stretches in hits.items():
-            if index >= telling:
-                coding = self._telling[index - telling]
-                clues += [Clue(at, coding) for first, last in stretches for at in _steps(first, last)]
-            elif index >= encoded:
+            if index >= encoded:
                 _, width, coding = self._marks[index - encoded]
                 clues += [Clue(end - width, coding) for ends in stretches for end in ends if end >= width]
+            elif index >= edited:
+                coding = self._telling[index - edited]
+                clues += [Clue(at, coding) for first, last in stretches for at in _steps(first, last)]
             elif index >= rules:
                 for number in self._words[index - rules][1]:
                     gates.setdefault(number, []).extend(_gate(first, last) for first, last in stretches)
@@ -210,7 +218,7 @@ class _KeywordFinder:
         self._rules_of = {word.encode(): numbers for word, numbers in words.items()}
         self._keywords = Keywords([word.encode() for word in words])
         self._marks: dict[bytes, list[Mark]] = {}
-        for mark in marks(confirmer.rule for confirmer in confirmers):
+        for mark in marks(telling(confirmer.rule for confirmer in confirmers)):
             self._marks.setdefault(mark.core, []).append(mark)
         self._cores = Keywords(list(self._marks))
 

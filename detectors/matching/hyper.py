@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from unsprawl.errors import RuleError
 __all__ = ["Automaton"]
 
 #: Raise it when expressions or flags are made in another way.
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 #: Ends closer than this, in bytes, belong to one stretch; a flood of hits then costs no memory.
 _GAP: Final = 64
 
@@ -29,11 +29,21 @@ class Automaton:
 
     __slots__ = ("_database", "_scan")
 
-    def __init__(self, expressions: Sequence[tuple[str, str]], folder: Path | None) -> None:
-        """``expressions`` pair a pattern with the place of its rule, for errors; ``folder`` is a cache."""
+    def __init__(
+        self,
+        expressions: Sequence[tuple[str, str]],
+        folder: Path | None,
+        more: Callable[[], Sequence[tuple[str, str]]] = tuple,
+        more_key: str = "",
+    ) -> None:
+        """``expressions`` pair a pattern with the place of its rule, for errors; ``folder`` is a cache.
+
+        ``more`` makes those that follow them, only to compile: ``more_key`` stands for them in the cache.
+        """
         import hyperscan
 
-        self._database = _load_or_compile(hyperscan, expressions, folder)
+        name = f"hyperscan-{_key(hyperscan, expressions, more_key)}.db"
+        self._database = _load_or_compile(hyperscan, name, lambda: [*expressions, *more()], folder)
         self._database.scratch = hyperscan.Scratch(self._database)
         self._scan = self._database.scan
 
@@ -60,26 +70,26 @@ class Automaton:
         return found
 
 
-def _load_or_compile(hyperscan: Any, expressions: Sequence[tuple[str, str]], folder: Path | None) -> Any:
-    name = f"hyperscan-{_key(hyperscan, expressions)}.db"
+def _load_or_compile(
+    hyperscan: Any, name: str, expressions: Callable[[], Sequence[tuple[str, str]]], folder: Path | None
+) -> Any:
     # Hyperscan trusts what it loads; the cache answers nothing that was torn or altered.
     kept = None if folder is None else cache.recall(folder, name)
     if kept is not None:
         with suppress(hyperscan.error):
             return hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
-    database = _compile(hyperscan, expressions)
+    database = _compile(hyperscan, expressions())
     if folder is not None:
         cache.remember(folder, name, hyperscan.dumpb(database))
     return database
 
 
-def _key(hyperscan: Any, expressions: Sequence[tuple[str, str]]) -> str:
+def _key(hyperscan: Any, expressions: Sequence[tuple[str, str]], more: str) -> str:
     digest = hashlib.sha256(
-        f"{_FORMAT}\0{hyperscan.__version__}\0{platform.machine()}\0{platform.system()}".encode()
+        f"{_FORMAT}\0{hyperscan.__version__}\0{platform.machine()}\0{platform.system()}\0{more}".encode()
     )
     digest.update(_cpu_features())
-    for pattern, _ in expressions:
-        digest.update(b"\0" + pattern.encode("utf-8", "surrogatepass"))
+    digest.update("\0".join([pattern for pattern, _ in expressions]).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
 
 

@@ -15,11 +15,13 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from unsprawl.detectors.rules import Rule
 
-__all__ = ["Clue", "Coding", "Mark", "marks"]
+__all__ = ["Clue", "Coding", "Mark", "Telling", "marks", "telling"]
 
 #: ``packed`` is compressed data in base64; the last four are views that edit (``telling.py``).
 Coding: TypeAlias = Literal["base64", "hex", "packed", "escapes", "logs", "markup", "strings"]
 
+#: Raise it when :func:`marks` makes others of the same words: compiled databases are kept.
+_FORMAT: Final = 1
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 #: Shorter keywords have encodings that stand everywhere.
 _SHORTEST: Final = 4
@@ -52,11 +54,20 @@ class Clue(NamedTuple):
     coding: Coding
 
 
-def marks(rules: Iterable[Rule]) -> list[Mark]:
-    """The encodings of all keywords and prefixes, and once more encoded those of the public prefixes.
+class Telling(NamedTuple):
+    """What is looked for in encoded form: the keywords of rules, and their public prefixes."""
 
-    Names of providers are left out: a thousand common words would be found in any picture.
-    """
+    words: tuple[bytes, ...]
+    prefixes: tuple[bytes, ...]
+
+    @property
+    def key(self) -> str:
+        """Changes with what :func:`marks` makes of them."""
+        return f"{_FORMAT}{self!r}"
+
+
+def telling(rules: Iterable[Rule]) -> Telling:
+    """Names of providers are left out: a thousand common words would be found in any picture."""
     words: dict[bytes, None] = {}
     prefixes: dict[bytes, None] = {}
     for rule in rules:
@@ -68,7 +79,13 @@ def marks(rules: Iterable[Rule]) -> list[Mark]:
             for variant in (keyword, keyword.lower(), keyword.upper(), keyword.capitalize()):
                 if len(variant.encode()) >= _SHORTEST:
                     words[variant.encode()] = None
-    once = [mark for word in words | prefixes for mark in _encodings(word)]
+    return Telling(tuple(words), tuple(prefixes))
+
+
+def marks(of: Telling) -> list[Mark]:
+    """The encodings of all words and prefixes, and once more encoded those of the prefixes."""
+    words, prefixes = of
+    once = [mark for word in dict.fromkeys(words + prefixes) for mark in _encodings(word)]
     twice = [mark for prefix in prefixes for inner in _encodings(prefix) for mark in _encodings(inner.core)]
     found = once + [mark for mark in twice if len(mark.core) >= _SHORTEST]
     found += [Mark(mark.core.translate(_URL_SAFE), mark.width, mark.coding) for mark in found]

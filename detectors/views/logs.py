@@ -38,10 +38,12 @@ _PREFIX: Final = re.compile(
     rb"(?:\[" + _STAMP + rb"\] |" + _STAMP + rb"(?: [0-9]{2}[OE][ +])? ?|[A-Za-z0-9_.-]{1,40}[ ]{0,20} \| )"
 )
 _TOKEN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+/=.~-")
-#: A line end within a token of some length.
-_BREAK: Final = re.compile(rb"\n(?<=[A-Za-z0-9_+/=.~-]{12}\n)(?=[^\n]{2})")
-#: Words end at line ends too; what was drawn has a digit now and then.
-_DIGIT: Final = re.compile(rb"[0-9]")
+#: A line end within a token of some length, which has a digit on both sides; the next line's prefix is no
+#: part of it. All in one pattern, for a log has a line end every hundred bytes.
+_BREAK: Final = re.compile(
+    rb"\n(?<=[A-Za-z0-9_+/=.~-]{12}\n)(?<![^0-9]{12}\n)"
+    rb"(?=(?>" + _PREFIX.pattern + rb"|)[A-Za-z0-9_+/=.~-](?<=[0-9]|.(?=.{0,10}[0-9]))(?s:.))"
+)
 #: A line is hard-wrapped if it is this long, without its prefix, in bytes.
 _WRAPPED: Final = 72
 #: Texts up to this size, in bytes, may be pasted from a terminal; larger ones must look like a log.
@@ -81,6 +83,5 @@ def _wraps(data: bytes) -> Iterator[Edit]:
             if again is None:
                 continue
             follow = again.end()
-        drawn = _DIGIT.search(data, end - 12, end) and _DIGIT.search(data, follow, follow + 12)
-        if end - start >= _WRAPPED and drawn and follow < len(data) and data[follow] in _TOKEN:
+        if end - start >= _WRAPPED and follow < len(data) and data[follow] in _TOKEN:
             yield Edit(end, follow, b"", "log")

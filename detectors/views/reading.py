@@ -47,7 +47,7 @@ def edits(data: bytes, clues: Iterable[Clue], own: Editor | None = None, *, made
 
     What was ``made`` of another text has lines of its own length: no wraps are looked for.
     """
-    if b"\0" in data[:_HEAD]:
+    if data.find(0, 0, _HEAD) >= 0:
         return own(data) if own else []  # no text that anybody escaped
     blocks: dict[Coding, set[int]] = {}
     for offset, coding in clues:

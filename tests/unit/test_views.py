@@ -13,7 +13,7 @@ from unsprawl.detectors.containers.streams import Reader
 from unsprawl.detectors.matching.engine import Engine, Sight
 from unsprawl.detectors.positions import Lines, code_points
 from unsprawl.detectors.rules import Rule, RuleSet
-from unsprawl.detectors.views.clues import marks
+from unsprawl.detectors.views.clues import marks, telling
 from unsprawl.detectors.views.encoded import decoded
 from unsprawl.detectors.views.segments import segments
 from unsprawl.records import Severity
@@ -117,7 +117,7 @@ def groups(sight: Sight) -> list[int]:
 
 
 def test_keywords_have_three_encodings_each_with_its_phase() -> None:
-    for literal in [mark for mark in marks([RULE]) if mark.coding == "base64"]:
+    for literal in [mark for mark in marks(telling([RULE])) if mark.coding == "base64"]:
         assert len(literal.core) >= 4
         assert literal.width >= len(literal.core)
     data = b"x" * 5 + base64.b64encode(b"ab tok_0123456789ab")
