@@ -90,6 +90,9 @@ class Examined:
         return all(gap.excluded for gap in self.gaps)
 
 
+_NOTHING: Final = Examined((), ())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examiner:
     """Detector, classifier, keys and redactor of one process.
@@ -118,11 +121,14 @@ class Examiner:
         occurrences: list[Occurrence] = []
         gaps: list[Gap] = []
         try:
-            for occurrence in self._occurrences(source, surface, document, gaps):
+            found = self.detector.scan(document)
+            if found == ():
+                return _NOTHING  # like most
+            for occurrence in self._occurrences(source, surface, document, found, gaps):
                 occurrences.append(occurrence)  # noqa: PERF402  # what came before an error is kept
         except AuthError:
             raise
-        except Exception as error:  # noqa: BLE001  # the classifier may fail: one document, not the crawl
+        except Exception as error:  # noqa: BLE001  # whatever fails: one document, not the crawl
             gaps.append(self._break(error, document.uri))
         return Examined(tuple(occurrences), tuple(gaps))
 
@@ -144,11 +150,16 @@ class Examiner:
         return Unit(name, self.redactor.text(unit.title or unit.id), parents)
 
     def _occurrences(
-        self, source: str, surface: str, document: Document, gaps: list[Gap]
+        self,
+        source: str,
+        surface: str,
+        document: Document,
+        found: Iterable[Candidate | Skipped],
+        gaps: list[Gap],
     ) -> Iterator[Occurrence]:
         ordinals: dict[str, int] = {}
         attrs_of: dict[str, Mapping[str, Json]] = {}
-        for group, around in _groups(self._candidates(document, gaps)):
+        for group, around in _groups(self._candidates(document, found, gaps)):
             verdicts = self.classifier.score([(document, candidate) for candidate in group])
             blocks = _blocks(around)
             for candidate, verdict in zip(group, verdicts, strict=True):
@@ -158,16 +169,18 @@ class Examiner:
                 if candidate.member not in attrs_of:
                     attrs_of[candidate.member] = self._attrs(document, candidate.member, gaps)
                 attrs = attrs_of[candidate.member]
-                found = (candidate, verdict, attrs, _neighbours(candidate, blocks))
-                occurrence = self._occurrence(source, surface, document, *found)
+                known = _neighbours(candidate, blocks)
+                occurrence = self._occurrence(source, surface, document, candidate, verdict, attrs, known)
                 ordinal = ordinals.get(occurrence.finding, 0)
                 ordinals[occurrence.finding] = ordinal + 1
                 yield replace(occurrence, ordinal=ordinal)
 
-    def _candidates(self, document: Document, gaps: list[Gap]) -> Iterator[Candidate]:
+    def _candidates(
+        self, document: Document, found: Iterable[Candidate | Skipped], gaps: list[Gap]
+    ) -> Iterator[Candidate]:
         # What was found before the stream or the parser broke stays found, so the error ends here.
         try:
-            for item in self.detector.scan(document):
+            for item in found:
                 if isinstance(item, Skipped):
                     gaps.append(self.gap(item))
                 else:

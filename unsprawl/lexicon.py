@@ -51,9 +51,9 @@ _WEAK: Final = frozenset(
     dragon master test demo pass temp
     """.split()
 )
-#: Syllable-like runs: letters in an order that languages use.
 #: So few different characters are a mask at any length: a long key in hexadecimal has sixteen.
 _FEW: Final = 6
+#: Syllable-like runs: letters in an order that languages use.
 _WORD: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _VOWEL: Final = frozenset(b"aeiouyAEIOUY")
 #: Rows of letters that no word has.

@@ -7,7 +7,7 @@ import hmac
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -134,13 +134,29 @@ class Keys:
 
     def name(self, *parts: str) -> bytes:
         """A 16-byte keyed stand-in for a name (an object key, a path) that may itself hold a secret."""
-        # Keyed BLAKE2 rather than HMAC: this runs for every document, at a quarter of the cost.
-        message = _framed([part.encode("utf-8", "surrogateescape") for part in parts])
-        return hashlib.blake2b(message, key=self.name_key, digest_size=16).digest()
+        *first, last = parts
+        return self.namer(*first)(last)
+
+    def namer(self, *first: str) -> Callable[[str], bytes]:
+        """:meth:`name` for many names that begin with the same parts."""
+        # Keyed BLAKE2 rather than HMAC: this runs for every document, at a tenth of the cost.
+        begun = hashlib.blake2b(_framed(map(_encoded, first)), key=self.name_key, digest_size=16)
+
+        def name(last: str) -> bytes:
+            digest = begun.copy()
+            text = _encoded(last)
+            digest.update(len(text).to_bytes(8, "big") + text)
+            return digest.digest()
+
+        return name
 
     @staticmethod
     def _mac(key: bytes, *parts: bytes) -> str:
         return hmac.digest(key, bytes([NORMALISER]) + _framed(parts), "sha256").hex()
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _framed(parts: Iterable[bytes]) -> bytes:

@@ -113,13 +113,14 @@ def step(
     failure: Gap | None = None
     fatal = False
     finished = True
+    named = examiner.keys.namer(source.name)
     try:
         for event in source.read(unit, cursor, seen):
             if isinstance(event, Document):
                 if since and event.modified_at and event.modified_at < since:
                     tally.left_out += 1
                     continue
-                name = examiner.keys.name(source.name, event.uri)
+                name = named(event.uri)
                 if avoid and name in avoid:
                     tally.gaps.append(examiner.gap(accepted(Skipped(event.uri, avoid[name], _FATAL), accept)))
                     continue
@@ -168,12 +169,18 @@ def _take(
     *,
     remember: bool,
 ) -> None:
-    meter = _Meter()
-    examined = examiner.examine(source.name, source.type, meter.watch(document))
+    if isinstance(document.body, bytes):
+        examined = examiner.examine(source.name, source.type, document)
+        tally.read_bytes += len(document.body)
+    else:
+        meter = _Meter()
+        examined = examiner.examine(source.name, source.type, meter.watch(document, document.body))
+        tally.read_bytes += meter.read_bytes
     tally.read += 1
-    tally.read_bytes += meter.read_bytes
-    tally.occurrences += examined.occurrences
-    tally.gaps += [accepted(gap, accept) for gap in examined.gaps]
+    if examined.occurrences:
+        tally.occurrences += examined.occurrences
+    if examined.gaps:
+        tally.gaps += [accepted(gap, accept) for gap in examined.gaps]
     # Only what was read wholly is remembered: a broken archive is met again on the next run, and what
     # an unread part held is not taken for gone.
     if remember and examined.whole:
@@ -199,11 +206,7 @@ class _Meter:
     def __init__(self) -> None:
         self.read_bytes = 0
 
-    def watch(self, document: Document) -> Document:
-        body = document.body
-        if not isinstance(body, Stream):
-            self.read_bytes = len(body)
-            return document
+    def watch(self, document: Document, body: Stream) -> Document:
         opener = body.open
 
         def opened(offset: int) -> BinaryIO:

@@ -154,26 +154,41 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
     # First of all, for a test suite prints a hundred thousand of them.
     if _PASSED in line[-7:] and _VERDICT.match(line):
         return "test result"
-    if lexicon.is_placeholder(value) or _MASK.search(value):
-        return "placeholder"
     if _REFERENCE.match(value):
         return "reference"
-    if rule.min_entropy and lexicon.entropy(value) < rule.min_entropy:
-        return "low entropy"
+    if rule.kind == "generic":
+        return _refuses_generic(rule, value, line, after) or _refuses_stand_in(rule, value)
+    reason = _refuses_stand_in(rule, value)
+    if reason:
+        return reason
     if rule.context:
         return _refuses_named(rule, value, before)
-    if rule.kind == "contextual":
-        return "" if rule.min_entropy else _refuses_login(value, before, after)
+    return "" if rule.min_entropy else _refuses_login(value, before, after)
+
+
+def _refuses_stand_in(rule: Rule, value: bytes) -> str:
+    if lexicon.is_placeholder(value) or _MASK.search(value):
+        return "placeholder"
+    if rule.min_entropy and lexicon.entropy(value) < rule.min_entropy:
+        return "low entropy"
+    return ""
+
+
+def _refuses_generic(rule: Rule, value: bytes, line: bytes, after: bytes) -> str:
+    """What is cheap to see comes first: most of what the words catch is code."""
     if _CHECKSUMMED.match(value):
         return "checksum"
     if _CONTROL.search(value) or (not value.isascii() and _is_broken(value, line[-_HALF:], after)):
         return "binary"
-    reason = _refuses_shape(value) or _refuses_key(value, line)
+    reason = _refuses_shape(value)
+    if reason:
+        return reason
+    if rule.min_entropy:
+        return _refuses_drawn(value, line, after) or _refuses_key(value, line)
+    reason = _refuses_key(value, line)
     if reason:
         return reason
     quoted = line[-1:] in b"\"'`" and line != b""
-    if rule.min_entropy:
-        return _refuses_drawn(value, line, after)
     if rule.identity and value.lower() in _STAND_IN_WORDS and _STAND_IN.search(line[-24:]):
         return "placeholder"
     return refuses_chosen(value, line, after, quoted=quoted, named=not rule.identity)
@@ -283,7 +298,7 @@ def _refuses_drawn(value: bytes, line: bytes, after: bytes) -> str:
     """For keys and tokens: random characters are asked for."""
     if _NUMBER.match(value):
         return "number"
-    if WRITTEN.match(value):
+    if WRITTEN.match(value) or after[:1] == b"(" or (after[:1] == b"." and after[1:2].isalpha()):
         return "code"
     kind = lexicon.alphabet(value)
     if kind == "text" and is_password_like(value):
@@ -301,6 +316,4 @@ def _refuses_drawn(value: bytes, line: bytes, after: bytes) -> str:
         return "words"
     if not any(48 <= byte <= 57 for byte in value) and words >= 0.35:
         return "words"
-    if after[:1] == b"(" or (after[:1] == b"." and after[1:2].isalpha()):
-        return "code"
     return ""

@@ -42,13 +42,15 @@ class Reading:
     cut: bool = False
 
 
-def edits(data: bytes, clues: Iterable[Clue], own: Editor | None = None, *, made: bool = False) -> list[Edit]:
+def edits(data: bytes, clues: Sequence[Clue], own: Editor | None = None, *, made: bool = False) -> list[Edit]:
     """The edits of all views that ``clues`` tell of, and those of its container (``own``).
 
     What was ``made`` of another text has lines of its own length: no wraps are looked for.
     """
     if data.find(0, 0, _HEAD) >= 0:
         return own(data) if own else []  # no text that anybody escaped
+    if not clues and not own:
+        return [] if made else logs.wraps(data)
     blocks: dict[Coding, set[int]] = {}
     for offset, coding in clues:
         if coding in EDITORS:
