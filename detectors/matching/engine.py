@@ -18,7 +18,7 @@ from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rules import RuleSet
 from unsprawl.detectors.views.clues import Clue, Mark, marks, telling
-from unsprawl.detectors.views.telling import TELLING
+from unsprawl.detectors.views.telling import GUARDS, TELLING
 from unsprawl.detectors.views.telling import places as telling_places
 from unsprawl.errors import ConfigError
 
@@ -145,7 +145,7 @@ class _HyperscanFinder:
         self._words = list(_words_of(confirmers, gated))
         expressions = [_expression(confirmers[number]) for number in self._main]
         expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
-        self._telling = [coding for coding, _ in TELLING]
+        self._telling = [(coding, GUARDS.get(pattern)) for coding, pattern in TELLING]
         expressions += [(pattern, coding) for coding, pattern in TELLING]
         self._encoded = telling(confirmer.rule for confirmer in confirmers)
         self._automaton = Automaton(expressions, cache, self._quoted_marks, self._encoded.key)
@@ -177,8 +177,13 @@ class _HyperscanFinder:
                 _, width, coding = self._marks[index - encoded]
                 clues += [Clue(end - width, coding) for ends in stretches for end in ends if end >= width]
             elif index >= edited:
-                coding = self._telling[index - edited]
-                clues += [Clue(at, coding) for first, last in stretches for at in _steps(first, last)]
+                coding, guard = self._telling[index - edited]
+                clues += [
+                    Clue(at, coding)
+                    for first, last in stretches
+                    if guard is None or guard(data, first, last)
+                    for at in _steps(first, last)
+                ]
             elif index >= rules:
                 for number in self._words[index - rules][1]:
                     gates.setdefault(number, []).extend(_gate(first, last) for first, last in stretches)

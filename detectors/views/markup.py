@@ -8,15 +8,17 @@ from typing import Final
 
 from unsprawl.detectors.views.edits import Edit, merged
 
-__all__ = ["TELLING", "edits"]
+__all__ = ["GUARDS", "TELLING", "edits"]
 
 _T: Final = r"[A-Za-z0-9_+/=.~-]"
 _TAG: Final = r"</?[A-Za-z][^<>]{0,120}>"
+_SPLIT: Final = rf"{_T}{{3}}{_TAG}(?:{_TAG}){{0,4}}{_T}{{3}}"
+_TOLD: Final = r"passw|pwd|kennwort|secret|token|user|login|(?:api|access|auth|private)[ _-]?key"
 #: Where markup may hide something, as the engines search it: a tag within a token or behind a telling
 #: word, a stretch of character data, text nodes and emphasis that split a token.
 TELLING: Final = (
-    rf"{_T}{{3}}{_TAG}(?:{_TAG}){{0,4}}{_T}{{3}}",
-    r"(?i:password|passwd|pwd|passwort|kennwort|secret|token|user|login|key)[^<>\n]{0,20}</[A-Za-z]",
+    _SPLIT,
+    rf"(?i:{_TOLD})[^<>\n]{{0,20}}</[A-Za-z]",
     r"<!\[CDATA\[",
     # rich text in JSON: from one text node to the next
     r'\},[ \t\r\n]{0,20}\{[ \t\r\n]{0,20}"(?:type": ?"text|text|marks)"',
@@ -76,6 +78,22 @@ _EMPHASIS: Final = re.compile(
     rb"(?<=[A-Za-z0-9_+/=.~-]{3})\*\*(?=[A-Za-z0-9_+/=.~-]{4})|(?<=[A-Za-z0-9_+/=.~-])\*\*(?=[A-Za-z0-9_+/=.~-])"
     rb"|\{color(?::[^{}\n]{0,30})?\}"
 )
+
+
+def splits_token(data: bytes, first: int, last: int) -> bool:
+    """Whether tags that end at ``first`` to ``last`` stand in what may be a token, and not in words alone."""
+    around = data[max(0, first - _BESIDE) : last + _BESIDE]
+    return any(map(_DIGIT.search, _LONG.findall(_ANY.sub(b"", around))))
+
+
+#: What is no word: this long at least, in bytes, and with a digit.
+_DRAWN: Final = 12
+_LONG: Final = re.compile(rb"[A-Za-z0-9_+/=.~-]{%d,}" % _DRAWN)
+_DIGIT: Final = re.compile(rb"[0-9]")
+#: A tag or two, and what stands around them, in bytes.
+_BESIDE: Final = 160
+#: What tells of tags within a token tells it of tags within words too.
+GUARDS: Final = {_SPLIT: splits_token}
 
 
 def edits(data: bytes) -> list[Edit]:

@@ -13,7 +13,7 @@ from unsprawl.detectors.views import escapes, logs, markup, strings
 from unsprawl.detectors.views.clues import Coding
 from unsprawl.detectors.views.edits import Edit
 
-__all__ = ["EDITORS", "TELLING", "places"]
+__all__ = ["EDITORS", "GUARDS", "TELLING", "places"]
 
 #: The views that edit a text, by what tells of them.
 EDITORS: Final[Mapping[Coding, Callable[[bytes], list[Edit]]]] = {
@@ -28,8 +28,10 @@ _MODULES: Final[tuple[tuple[Coding, tuple[str, ...]], ...]] = (
     ("markup", markup.TELLING),
     ("strings", strings.TELLING),
 )
+#: What tells of a view is looked at once more where it stands in plain texts too.
+GUARDS: Final[Mapping[str, Callable[[bytes, int, int], bool]]] = markup.GUARDS
 TELLING: Final = tuple((coding, pattern) for coding, patterns in _MODULES for pattern in patterns)
-_compiled: list[tuple[Coding, Any]] = []
+_compiled: list[tuple[Coding, Any, Any]] = []
 
 
 def places(data: bytes) -> list[tuple[Coding, int]]:
@@ -39,5 +41,13 @@ def places(data: bytes) -> list[tuple[Coding, int]]:
 
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
-        _compiled.extend((coding, re2.compile(pattern.encode(), options)) for coding, pattern in TELLING)
-    return [(coding, found.end()) for coding, search in _compiled for found in search.finditer(data)]
+        _compiled.extend(
+            (coding, re2.compile(pattern.encode(), options), GUARDS.get(pattern))
+            for coding, pattern in TELLING
+        )
+    return [
+        (coding, found.end())
+        for coding, search, guard in _compiled
+        for found in search.finditer(data)
+        if guard is None or guard(data, found.end(), found.end())
+    ]

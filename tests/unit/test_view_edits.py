@@ -40,7 +40,7 @@ def read(engine: Engine, text: str) -> tuple[str, set[str]]:
         ('key = "ghp_abcd" + "efgh1234"', 'key = "ghp_abcdefgh1234"', "joined"),
         ('("ghp_abcd"\n    "efgh1234")', '("ghp_abcdefgh1234")', "joined"),
         ("ghp_abc\x1b[0m\x1b[31mdef123", "ghp_abcdef123", "ansi"),
-        ("<p>ghp_<strong>abc</strong>def</p>", "\nghp_abcdef\n", "html"),
+        ("<p>ghp_<strong>abc1</strong>def234</p>", "\nghp_abc1def234\n", "html"),
         ("<td>password</td><td>Secret1x</td>", "\tpassword\t\tSecret1x\t", "html"),
         ("<w:r><w:t>ghp_abc</w:t></w:r><w:r><w:t>def123</w:t></w:r>", "ghp_abcdef123", "office"),
         (
