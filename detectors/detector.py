@@ -28,14 +28,18 @@ from unsprawl.secret import Secret
 __all__ = ["ContentDetector", "build"]
 
 #: Raise it when the same text gives other candidates with the same rules.
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 def build(
-    rules: Sequence[Path] = (), exclude_rules: Collection[str] = (), backend: str = "auto"
+    rules: Sequence[Path] = (),
+    exclude_rules: Collection[str] = (),
+    backend: str = "auto",
+    *,
+    doubts: bool = False,
 ) -> ContentDetector:
     """The detector with the built-in rules and those of ``rules``. Raises ``RuleError``."""
-    return ContentDetector(load(rules, exclude_rules), backend=backend)
+    return ContentDetector(load(rules, exclude_rules), backend=backend, doubts=doubts)
 
 
 @dataclass(slots=True)
@@ -55,7 +59,8 @@ class ContentDetector:
     """Implements ``records.Detector``. One serves one thread.
 
     ``limit`` bounds the candidates of one rule in one document, ``segment`` is the size in bytes of
-    the pieces in which large contents are scanned.
+    the pieces in which large contents are scanned. With ``doubts`` it also gives candidates that a filter
+    holds for none, for a classifier that knows better.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class ContentDetector:
         budget: Budget | None = None,
         limit: int = 1000,
         segment: int = SEGMENT,
+        doubts: bool = False,
     ) -> None:
         self.rules = rules
         self._engine = Engine(rules, backend) if engine is None else engine
@@ -74,10 +80,11 @@ class ContentDetector:
         self._budget = budget or Budget()
         self._limit = limit
         self._segment = segment
+        self._doubts = doubts
 
     @property
     def version(self) -> str:
-        return f"{self.rules.digest}.{_VERSION}"
+        return f"{self.rules.digest}.{_VERSION}{'+' * self._doubts}"
 
     def scan(self, document: Document) -> Iterable[Candidate | Skipped]:
         """The candidates of ``document`` in the order of its content, and what was not read of it."""
@@ -136,9 +143,15 @@ class ContentDetector:
     ) -> Iterator[Candidate | Skipped]:
         """``found``, as many of each rule as one document may have, and what was cut off."""
         counts: dict[str, int] = {}
+        doubted: dict[str, int] = {}
         for item in found:
             if isinstance(item, Skipped):
                 yield item
+                continue
+            if item.doubt:
+                doubted[item.rule] = doubted.get(item.rule, 0) + 1
+                if doubted[item.rule] <= self._limit:
+                    yield item
                 continue
             count = counts[item.rule] = counts.get(item.rule, 0) + 1
             if count <= self._limit:
@@ -193,7 +206,7 @@ class ContentDetector:
                 match = one.match
                 if not one.derived and match.match_start < stop < match.match_end:
                     resume[match.rule.id] = match.match_end
-            good = judged(list(filter(None, map(completed, found))), content.path)
+            good = judged(list(filter(None, map(completed, found))), content.path, doubts=self._doubts)
             kept = resolve(list(map(self._attribution.of, good)), content.claimed)
             for sighting in kept:
                 owned = segment.first <= sighting.begin < stop
@@ -237,6 +250,7 @@ def _candidate(sighting: Sighting, segment: Segment, content: _Content) -> Candi
         text=data[start:end],
         after=data[end : end + SURROUNDINGS],
         check=sighting.check,
+        doubt=sighting.doubt,
     )
 
 

@@ -28,6 +28,8 @@ class Spanned(Protocol):
     def value(self) -> bytes: ...
     @property
     def halves(self) -> Collection[bytes]: ...
+    @property
+    def doubt(self) -> str: ...
 
 
 _Spanned = TypeVar("_Spanned", bound=Spanned)
@@ -45,7 +47,7 @@ def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()
         return list(matches)
     taken = _Spans(claimed)
     kept = [match for match in sorted(matches, key=_preference) if taken.take(match.start, match.end)]
-    halves = {half for match in kept for half in match.halves}
+    halves = {half for match in kept if not match.doubt for half in match.halves}
     if halves:
         # Passwords may well be the name of an account; of an exact format no two things are the same.
         kept = [match for match in kept if match.rule.kind != "exact" or match.value not in halves]
@@ -53,14 +55,14 @@ def resolve(matches: Sequence[_Spanned], claimed: Sequence[tuple[int, int]] = ()
     return kept
 
 
-def _preference(match: Spanned) -> tuple[int, int, int, int, int, str]:
+def _preference(match: Spanned) -> tuple[bool, int, int, int, int, int, str]:
     # Of two providers named before one value, it belongs to the nearer; a form that needs no word before it
     # (a JSON Web Token) says less than any of them, one with an account and a host more.
     rule = match.rule
     wordless = rule.kind != "exact" and match.start - match.begin <= 1
     named = 1 if rule.context else 2 * wordless
     near = -match.begin if rule.context else 0
-    return _RANK[rule.kind], match.start - match.end, match.start, named, near, rule.id
+    return bool(match.doubt), _RANK[rule.kind], match.start - match.end, match.start, named, near, rule.id
 
 
 class _Spans:

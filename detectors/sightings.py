@@ -22,6 +22,16 @@ CONTEXT: Final = 256
 SURROUNDINGS: Final = 1024
 #: A stretch with more than this share of control bytes is no text in which someone assigns a password.
 _JUNK: Final = 16
+#: Filters that are often wrong about what people chose; the classifier may see what they refuse. The other
+#: reasons leave nothing to judge: of code, names and references next to nothing is ever a credential.
+_DOUBTS: Final = frozenset(
+    {"key names something else", "low entropy", "number", "prose", "type of a variable"}
+)
+#: This one is wrong about strings where no drawn key is expected.
+_DOUBT_OF_STRINGS: Final = "words"
+#: What nobody would encode for a key.
+_STAND_INS: Final = frozenset({"placeholder", "reference"})
+_QUOTES: Final = (b'"', b"'", b"`")
 _CONTROLS: Final = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27}) + b"\x7f"
 
 
@@ -41,6 +51,8 @@ class Sighting:
     check: Check | None = None
     derived: bool = False
     """Whether its text is not the segment's."""
+    doubt: str = ""
+    """Why a filter holds it for no credential."""
     locate: Locate | None = None
     """From the text to the segment, where they differ and companions have a place."""
 
@@ -71,15 +83,16 @@ class Sighting:
         return [(self.start, self.end), *(self.match.groups.values() if not self.derived else ())]
 
 
-def judged(found: Sequence[Sighting], path: str = "") -> list[Sighting]:
+def judged(found: Sequence[Sighting], path: str = "", *, doubts: bool = False) -> list[Sighting]:
     """What is a credential of ``found`` in the document or member at ``path``, with offline verdicts.
 
+    With ``doubts`` also what the less certain filters refuse, marked with their reason.
     What a view shows to be none (``%24%7BDB_PASSWORD%7D`` is ``${DB_PASSWORD}``) is none in the bytes either.
     """
     kept: list[Sighting] = []
     refuted: set[tuple[int, int]] = set()
     for sighting in found:
-        good = _judged(sighting, path)
+        good = _judged(sighting, path, doubts=doubts)
         if good is not None:
             kept.append(good)
         elif sighting.derived:
@@ -93,7 +106,7 @@ def judged(found: Sequence[Sighting], path: str = "") -> list[Sighting]:
     return kept
 
 
-def _judged(found: Sighting, path: str) -> Sighting | None:
+def _judged(found: Sighting, path: str, *, doubts: bool) -> Sighting | None:
     """The sighting with its offline verdict, None for what a filter drops or a checksum refutes."""
     match, text = found.match, found.text
     start, end = match.start, match.end
@@ -105,8 +118,11 @@ def _judged(found: Sighting, path: str) -> Sighting | None:
         return None
     if match.rule.kind == "generic" and _is_junk(before + value + after):
         return None
-    if generic.refuses(match.rule, value, before, after):
-        return None
+    reason = generic.refuses(match.rule, value, before, after)
+    if reason:
+        chosen = reason == _DOUBT_OF_STRINGS and not match.rule.min_entropy and before.endswith(_QUOTES)
+        doubted = match.rule.kind == "generic" and (reason in _DOUBTS or chosen)
+        return replace(found, doubt=reason) if doubts and doubted else None
     verdict = offline.check(match.rule, value, {name: text[a:b] for name, (a, b) in match.groups.items()})
     if verdict is None:
         return _opened(found)
@@ -129,8 +145,10 @@ def _opened(found: Sighting) -> Sighting | None:
             return None
         parts = {"account": pair[0]}
     elif rule.kind == "generic" and (text := offline.plain(found.value)) is not None:
-        if generic.refuses(rule, text, b"", b""):
-            return None
+        reason = generic.refuses(rule, text, b"", b"")
+        if reason:
+            # What is no password in clear may still be a key in base64.
+            return None if reason in _STAND_INS else found
         pair, parts = (b"", text), {}
     else:
         return found

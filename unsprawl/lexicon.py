@@ -113,7 +113,7 @@ def is_placeholder(value: bytes) -> bool:
     """Whether the value says of itself that it stands for another one."""
     if is_weak(value):
         return False
-    if len(value) > 2 and value[:1] in b"<[{%" and value[-1:] in b">]}%":
+    if len(value) > 2 and value[:1] in b"<[{%" and value[-1:] in b">]}%" and b'"' not in value:
         return True
     return is_repetitive(value) or _PLACEHOLDER.search(value) is not None
 

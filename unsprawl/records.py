@@ -239,7 +239,8 @@ class Candidate:
     value. ``line``, ``column`` and ``line_end`` are 1-based, columns in code points. ``before``,
     ``text`` and ``after`` are the source bytes around and in the span, for the classifier and the
     redacted context. ``places`` tell where the companions stand, as far as they stand in the document
-    themselves. ``check`` is the offline verdict of the rule (None: the format has none).
+    themselves. ``check`` is the offline verdict of the rule (None: the format has none). ``doubt`` is why
+    a filter holds it for no credential; such candidates come only to those who ask for them.
     """
 
     rule: str
@@ -257,6 +258,7 @@ class Candidate:
     text: bytes = b""
     after: bytes = b""
     check: Check | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

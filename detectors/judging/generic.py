@@ -77,6 +77,11 @@ _HASH_SIZES: Final = frozenset({32, 40, 56, 64, 96, 128})
 #: From this length on a drawn value has this many bits a character.
 _DRAWN: Final = 16
 _LEAST_ENTROPY: Final = 2.5
+#: A value of all kinds of characters was drawn if it is this long (bytes), this mixed (bits a character), and
+#: reads like words to this share at most.
+_LONG: Final = 32
+_WILD: Final = 4.2
+_UNREAD: Final = 0.2
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _ESCAPED: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 _UUID: Final = re.compile(rb"(?i)^\{?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\}?$")
@@ -279,7 +284,7 @@ def _refuses_key(value: bytes, line: bytes) -> str:
     lead = line[: len(line) - found.end()] if found else b""
     if _ARN.search(line):
         return "reference"
-    if lead.endswith(b"::"):
+    if lead.endswith(b"::") and b"." not in key:
         return "name of a type"
     if _VARIABLE.search(line):
         return "type of a variable"
@@ -294,6 +299,11 @@ def _refuses_key(value: bytes, line: bytes) -> str:
     return ""
 
 
+def _is_drawn_at_length(value: bytes) -> bool:
+    """Signing keys are drawn from all characters there are, those of code among them."""
+    return len(value) >= _LONG and lexicon.entropy(value) >= _WILD and lexicon.words_in(value) < _UNREAD
+
+
 def _refuses_drawn(value: bytes, line: bytes, after: bytes) -> str:
     """For keys and tokens: random characters are asked for."""
     if _NUMBER.match(value):
@@ -305,7 +315,7 @@ def _refuses_drawn(value: bytes, line: bytes, after: bytes) -> str:
         return ""
     if kind in ("hex", "digits") and (_HASHES.search(line[-64:]) or _LISTED.search(line)):
         return "hash"
-    if kind == "text" and CODE.search(value):
+    if kind == "text" and CODE.search(value) and not _is_drawn_at_length(value):
         return "code"
     if kind == "letters" and (
         lexicon.words_in(value) >= 0.4 or (len(value) < 20 and len(_TURN.findall(value)) < len(value) // 4)

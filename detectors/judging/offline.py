@@ -172,8 +172,8 @@ def _supabase(value: bytes, companions: Companions) -> Result:
 
 
 def _docker_auth(value: bytes, _: Companions) -> Result:
-    raw = _decode(value)
-    if raw is None or b":" not in raw or not raw.isascii() or not raw.decode().isprintable():
+    raw = (_decode(value) or b"").rstrip(b"\r\n")
+    if b":" not in raw or not raw.isascii() or not raw.decode().isprintable():
         return REFUTED
     user = raw.partition(b":")[0].decode()
     return _unknown(f"user {_plain(user)}", exact=True)
@@ -181,7 +181,7 @@ def _docker_auth(value: bytes, _: Companions) -> Result:
 
 def login(value: bytes) -> tuple[bytes, bytes] | None:
     """Account and password of a value that ``docker-auth`` has passed; None when it holds no password."""
-    account, _, password = (_decode(value) or b"").partition(b":")
+    account, _, password = (_decode(value) or b"").rstrip(b"\r\n").partition(b":")
     return (account, password) if len(password) >= _SHORTEST_OPENED else None
 
 
