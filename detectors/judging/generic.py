@@ -79,6 +79,11 @@ _HASH_SIZES: Final = frozenset({32, 40, 56, 64, 96, 128})
 #: From this length on a drawn value has this many bits a character.
 _DRAWN: Final = 16
 _LEAST_ENTROPY: Final = 2.5
+#: Names of what opens something even if it is a UUID, and what stands before a login.
+_OPENS: Final = re.compile(rb"(?i)api[_.-]?key|secret|passw|token")
+_LOGS_IN: Final = re.compile(rb"(?i)\b(?:bearer|token|apikey)[ \t]+$|[ ](?:-u|--user)[ =][^ ]*$")
+#: ``gitter = new Gitter('…')``: a call of the provider's own.
+_CONSTRUCTED: Final = re.compile(rb"([A-Za-z0-9_.:]{2,64})\([ \t\n]*(?:\w{1,24}[ ]?=[ ]?)?[\"'`]$")
 _JOINT: Final = re.compile(rb"[-_:.]+")
 _SHORTHAND: Final = re.compile(rb"[A-Za-z]{1,12}\d{1,3}(?:[a-z]\d)?|\d{1,4}[A-Za-z]?")
 #: So many parts, at least, has a name that is no random one.
@@ -231,7 +236,7 @@ def _refuses_exact(rule: Rule, value: bytes) -> str:
 def _refuses_named(rule: Rule, value: bytes, before: bytes) -> str:
     """For values that a provider's name stands before: drawn by a machine, and no hash of anything."""
     near = before[-_REACH:]
-    if rule.cue and not _CUE.search(_without(near, rule.context)):
+    if rule.cue and not _CUE.search(_without(near, rule.context)) and not _is_made_with(rule, near):
         return "no word says that it is a key"
     kind = lexicon.alphabet(value)
     if kind in ("hex", "digits") and len(value) in _HASH_SIZES and _HASHES.search(near[-32:]):
@@ -245,6 +250,13 @@ def _refuses_named(rule: Rule, value: bytes, before: bytes) -> str:
     ):
         return "words" if lexicon.words_in(value) >= 0.4 else ""
     return "words" if lexicon.words_in(value) >= 0.65 else ""
+
+
+def _is_made_with(rule: Rule, near: bytes) -> bool:
+    """Whether the value is given to something that has the provider's name: ``Exa("…")``."""
+    call = _CONSTRUCTED.search(near)
+    named = call[1].lower().replace(b"_", b"") if call else b""
+    return any(word.replace(" ", "").encode() in named for word in rule.context)
 
 
 def _without(text: bytes, words: tuple[str, ...]) -> bytes:
@@ -303,7 +315,7 @@ def _refuses_key(value: bytes, line: bytes) -> str:
     if key and value.lower().replace(b"-", b"_") in (plain, plain.rpartition(b".")[2]):
         return "value repeats the key"
     if _UUID.match(value):
-        return "" if re.search(rb"(?i)api[_.-]?key|secret|passw|token", key) else "identifier"
+        return "" if _OPENS.search(key) or _LOGS_IN.search(line) else "identifier"
     return ""
 
 
