@@ -42,7 +42,24 @@ NUMBERS: Final = 213
 
 _KINDS: Final = ("exact", "contextual", "generic")
 _JOINTS: Final = (b":=", b"=>", b"==", b"=", b":", b"(", b",", b">")
-_ENDS: Final = (b"", b'"', b"'", b"`", b")", b";", b",", b" ", b".", b"(", b"<", b"&", b"]", b"}", b"\\", b"/")
+_ENDS: Final = (
+    b"",
+    b'"',
+    b"'",
+    b"`",
+    b")",
+    b";",
+    b",",
+    b" ",
+    b".",
+    b"(",
+    b"<",
+    b"&",
+    b"]",
+    b"}",
+    b"\\",
+    b"/",
+)
 _STEMS: Final = (
     b"pass", b"pwd", b"secret", b"token", b"key", b"auth", b"api", b"cred", b"priv", b"salt", b"hash", b"id",
     b"user", b"name", b"path", b"file", b"url", b"publi", b"type", b"test", b"example", b"field", b"label",
@@ -74,7 +91,9 @@ _TRIM: Final = re.compile(rb"[^a-z0-9]+")
 _ADDRESS: Final = re.compile(rb"^(?:[a-z][a-z0-9+.-]*://|/|\./|~/|[\w.-]+@[\w-]+\.\w)")
 #: What tables of digests and test vectors are full of.
 _DIGESTS: Final = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{32,}(?![0-9a-fA-F])")
-_FILE: Final = re.compile(rb"[\w-]*/[\w./-]+|[\w-]+\.(?:js|py|rb|go|java|php|pp|erb|css|html?|json|c|h|ts|txt|md|jar|tar|gz|zip|whl)$")
+_FILE: Final = re.compile(
+    rb"[\w-]*/[\w./-]+|[\w-]+\.(?:js|py|rb|go|java|php|pp|erb|css|html?|json|c|h|ts|txt|md|jar|tar|gz|zip|whl)$"
+)
 _HUMP: Final = re.compile(rb"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _HASH_SIZES: Final = (32, 40, 56, 64, 96, 128)
 
@@ -107,7 +126,9 @@ _CLASS: Final = _classes()
 _FOLD: Final = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], np.uint8)
 _VOWELS: Final = np.isin(np.arange(256), list(b"aeiouAEIOU"))
 _HEXES: Final = np.isin(np.arange(256), list(b"0123456789abcdefABCDEF"))
-_BASES: Final = np.isin(np.arange(256), list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"))
+_BASES: Final = np.isin(
+    np.arange(256), list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")
+)
 #: Signs whose presence in a value is a feature of its own.
 _SIGNS: Final = np.frombuffer(b"_-./:@=#!$%^&*+~?()[]{}<>|,;\\\"' ", np.uint8)
 _LENGTHS: Final = np.array([4, 6, 8, 10, 12, 15, 16, 20, 24, 31, 32, 36, 40, 48, 64, 80, 128, 256])
@@ -351,8 +372,10 @@ def _words(rows: Bytes) -> Indices:
     digit = classes == _DIGIT
     inner = letter | digit
     start = inner.copy()
-    start[:, 1:] &= ~inner[:, :-1] | ((classes[:, 1:] == _UPPER) & (classes[:, :-1] == _LOWER)) | (
-        digit[:, 1:] != digit[:, :-1]
+    start[:, 1:] &= (
+        ~inner[:, :-1]
+        | ((classes[:, 1:] == _UPPER) & (classes[:, :-1] == _LOWER))
+        | (digit[:, 1:] != digit[:, :-1])
     )
     start[:, _EDGES] |= inner[:, _EDGES]
     end = np.zeros_like(inner)

@@ -38,6 +38,7 @@ class ContextConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
         hidden: int = 96,
         dropout: float = 0.3,
         word_dropout: float = 0.15,
+        bins: int = 0,
         **rest: Any,
     ) -> None:
         self.buckets = buckets
@@ -51,6 +52,7 @@ class ContextConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
         self.hidden = hidden
         self.dropout = dropout
         self.word_dropout = word_dropout
+        self.bins = bins
         self.width = WIDTH
         self.words = WORDS
         self.grams = GRAMS
@@ -114,7 +116,8 @@ class ContextModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
         self.grams = _Bag(config.buckets, config.gram_size)
         self.linear = nn.Linear(config.numbers + config.word_size + config.gram_size, 1)
         self.bytes = _ByteTower(config) if config.bytes_read else None
-        size = config.numbers + config.word_size + config.gram_size
+        size = config.numbers + config.word_size + config.gram_size + config.numbers * config.bins
+        self.steps = nn.Parameter(torch.zeros(config.bins, config.numbers), requires_grad=False)
         size += self.bytes.size if self.bytes else 0
         self.drop = nn.Dropout(config.dropout)
         self.first = nn.Linear(size, config.hidden)
@@ -143,7 +146,13 @@ class ContextModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
             grams = grams * (torch.rand_like(grams, dtype=torch.float32) > self.config.word_dropout)
         counted = ((numbers - self.centre) * self.scale).clamp(-4, 4)
         plain = torch.cat([counted, self.words(words), self.grams(grams)], 1)
-        seen = torch.cat([plain, self.bytes(rows)], 1) if self.bytes is not None else plain
+        parts = [plain]
+        if self.config.bins:
+            above = (numbers[:, None, :] > self.steps).to(torch.float32) - 0.5
+            parts.append(above.flatten(1))
+        if self.bytes is not None:
+            parts.append(self.bytes(rows))
+        seen = torch.cat(parts, 1)
         deep = torch.relu(self.first(self.drop(seen)))
         deep = torch.relu(self.second(self.drop(deep)))
         scores = (self.secret(deep) + self.linear(plain)).squeeze(1)

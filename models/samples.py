@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -21,11 +21,23 @@ from unsprawl.models.features import Batch, extract
 from unsprawl.models.labelled import Row
 from unsprawl.models.surfaces import surface_of
 from unsprawl.records import Candidate, Detector, Document, Environment, Label
+from unsprawl.secret import Secret
 
 if TYPE_CHECKING:
     from unsprawl.models.synthesis.texts import LabelledText
 
-__all__ = ["ENVIRONMENTS", "LABELS", "POSITIVE", "UNKNOWN", "Samples", "family", "gather", "join", "negative_label", "of_rows"]
+__all__ = [
+    "ENVIRONMENTS",
+    "LABELS",
+    "POSITIVE",
+    "UNKNOWN",
+    "Samples",
+    "family",
+    "gather",
+    "join",
+    "negative_label",
+    "of_rows",
+]
 
 LABELS: Final = tuple(Label)
 ENVIRONMENTS: Final = tuple(Environment)
@@ -164,7 +176,15 @@ def _of_row(row: Row, detector: Detector, *, shared: bool) -> Iterator[_Found]:
             else negative_label(value, found.before[-96:])
         )
         surface = surface_of(document, document.path)
-        yield document, found, float(row.label == "T"), _index(label), UNKNOWN, f"repo:{row.repository}", surface
+        yield (
+            document,
+            found,
+            float(row.label == "T"),
+            _index(label),
+            UNKNOWN,
+            f"repo:{row.repository}",
+            surface,
+        )
 
 
 def _positive_label(value: bytes, path: str) -> Label:
@@ -243,17 +263,31 @@ def _keep(
         progress((number + 1) * _CHUNK)
 
 
-def of_rows(rows: Iterable[Row], detector: Detector, kinds: dict[str, str]) -> Samples:
-    """The samples of labelled lines as they are."""
+def of_rows(rows: Iterable[Row], detector: Detector, kinds: dict[str, str], *, view: str = "") -> Samples:
+    """The samples of labelled lines as they are.
+
+    ``view`` is for studies: ``carrier`` replaces every value by the same word, ``value`` takes away all else.
+    """
     rows = list(rows)
     told = {_line_of(row) for row in rows if row.label == "T"}
     found = [one for row in rows for one in _of_row(row, detector, shared=_line_of(row) in told)]
+    if view:
+        found = [(*_seen(document, candidate, view), *rest) for document, candidate, *rest in found]  # type: ignore[misc]
     parts = [
         part
         for start in range(0, len(found), 4096)
         if (part := _arranged(found[start : start + 4096], kinds)) is not None
     ]
     return join(parts)
+
+
+def _seen(document: Document, candidate: Candidate, view: str) -> tuple[Document, Candidate]:
+    if view == "carrier":
+        return document, replace(candidate, secret=Secret(b"wordword"), check=None)
+    plain = replace(
+        candidate, rule="generic.any", before=b"", after=b"", line=1, line_end=1, companions={}, check=None
+    )
+    return replace(document, path="", uri=""), plain
 
 
 def _line_of(row: Row) -> tuple[str, str, bytes]:

@@ -113,7 +113,9 @@ class _Progress(TrainerCallback):
             print(f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}", file=sys.stderr)  # noqa: T201
 
 
-def train(samples: Samples, plan: Plan, folder: Path, config: ContextConfig | None = None) -> ContextModel:
+def train(
+    samples: Samples, plan: Plan, folder: Path, config: ContextConfig | None = None, *, quiet: bool = False
+) -> ContextModel:
     """A model trained on ``samples``. ``folder`` keeps checkpoints; with one in it training goes on from there."""
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
@@ -154,7 +156,7 @@ def train(samples: Samples, plan: Plan, folder: Path, config: ContextConfig | No
         args=arguments,
         train_dataset=_Indices(plan.steps * plan.size),
         data_collator=collate,
-        callbacks=[_Progress()],
+        callbacks=[] if quiet else [_Progress()],
         draws=_Draws(chance, plan.steps * plan.size, plan.seed),
     )
     checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
@@ -169,14 +171,15 @@ def _printer() -> Any:
     return PrinterCallback
 
 
-def _standardise(
-    model: ContextModel, samples: Samples, chance: npt.NDArray[np.float64], seed: int
-) -> None:
+def _standardise(model: ContextModel, samples: Samples, chance: npt.NDArray[np.float64], seed: int) -> None:
     draw = np.random.default_rng(seed + 1)
     some = draw.choice(len(samples), min(20_000, 4 * len(samples)), p=chance / chance.sum())
     numbers = samples.batch.numbers[some]
     model.centre.data = torch.from_numpy(numbers.mean(0))
     model.scale.data = torch.from_numpy(1 / (numbers.std(0) + 0.05)).to(torch.float32)
+    if model.config.bins:
+        shares = np.linspace(0, 1, model.config.bins + 2)[1:-1]
+        model.steps.data = torch.from_numpy(np.quantile(numbers, shares, axis=0).astype(np.float32))
 
 
 def logits(model: ContextModel, samples: Samples, size: int = 1024) -> dict[str, npt.NDArray[np.float32]]:

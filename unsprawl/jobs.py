@@ -155,13 +155,13 @@ def examiner(detection: _Detection) -> Examiner:
 
 def _build_examiner(detection: _Detection) -> Examiner:
     from unsprawl.detectors.detector import build
-    from unsprawl.models.baseline import BaselineClassifier
+    from unsprawl.models.choice import chosen
     from unsprawl.redaction import Redactor
 
     detector = build(detection.rules, detection.exclude_rules)
     return Examiner(
         detector=detector,
-        classifier=BaselineClassifier({rule.id: rule.kind for rule in detector.rules.rules}),
+        classifier=chosen({rule.id: rule.kind for rule in detector.rules.rules}),
         rules=detector.rules.by_id,
         keys=detection.keys,
         redactor=Redactor(detector.find_spans),
