@@ -5,25 +5,24 @@ from __future__ import annotations
 import html
 import json
 import random
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 from unsprawl.models.synthesis.lines import AROUND, SYNTAX, TALK
 from unsprawl.models.synthesis.texts import LabelledText, Span
-from unsprawl.models.synthesis.values import NEGATIVE, POSITIVE, field, make
+from unsprawl.models.synthesis.values import NEGATIVE, POSITIVE, field, make, misleading
 from unsprawl.models.synthesis.wordlists import NAMES, NOUNS, SERVICES
 from unsprawl.records import Environment, Label
 
 __all__ = ["FAMILIES", "carry"]
 
+#: A label, and how often the name of its field misleads.
+_Asked: TypeAlias = tuple[Label, float]
 _PLACE: Final = "\x00"
 _CONFIG: Final = frozenset(
     "env yaml compose ansible kubernetes toml ini properties json xml terraform dockerfile".split()
 )
 _OWN: Final = {"history": "shell", "shell": "shell", "sql": "database", "notebook": "notebook"}
-_TALKS: Final = (
-    "slack-json", "slack-text", "issue", "adf", "confluence", "runbook", "readme", "mail",
-    "actions", "gitlab-ci", "jenkins", "docker-log",
-)  # fmt: skip
 _SURFACE: Final = {
     "slack-json": "chat", "slack-text": "chat", "issue": "issue", "adf": "issue", "confluence": "wiki",
     "runbook": "wiki", "readme": "docs", "mail": "mail", "actions": "ci", "gitlab-ci": "ci", "jenkins": "ci",
@@ -50,13 +49,16 @@ def carry(draw: random.Random, family: str, labels: tuple[Label, ...] = ()) -> L
     place = draw.choice(tuple(_PLACES)) if draw.random() < 0.3 else ""
     if Label.TEST in wanted:
         place = "test"
+    asked = [(label, misleading(label, style)) for (_, style), label in zip(made, wanted, strict=True)]
     if family in SYNTAX:
-        body, path = _file(draw, family, wanted, place)
+        body, path = _file(draw, family, asked, place)
         surface = _OWN.get(family, "config" if family in _CONFIG else "source")
     else:
-        body, path = _spoken(draw, family, len(wanted), place)
+        body, path = _spoken(draw, family, asked, place)
         surface = _SURFACE[family]
-    text, spans = _filled(body, family, [(value, label, style) for (value, style), label in zip(made, wanted, strict=True)])
+    text, spans = _filled(
+        body, family, [(value, label, style) for (value, style), label in zip(made, wanted, strict=True)]
+    )
     known = _PLACES.get(place, Environment.UNKNOWN)
     return LabelledText(text, path, surface, spans, f"carrier:{family}", known)
 
@@ -65,9 +67,7 @@ def _label(draw: random.Random) -> Label:
     return draw.choice(POSITIVE) if draw.random() < 0.4 else draw.choice(NEGATIVE)
 
 
-def _filled(
-    body: str, family: str, values: list[tuple[str, Label, str]]
-) -> tuple[bytes, tuple[Span, ...]]:
+def _filled(body: str, family: str, values: list[tuple[str, Label, str]]) -> tuple[bytes, tuple[Span, ...]]:
     """``body`` with its places filled, each value written as the family asks."""
     first, *rest = body.split(_PLACE)
     out, spans = bytearray(first.encode()), []
@@ -84,9 +84,20 @@ def _filled(
     return bytes(out), tuple(spans)
 
 
-def _fill_in(draw: random.Random, form: str, *, plain: bool) -> str:
+def _named(forms: Sequence[str], wrong: float) -> Sequence[str]:
+    """Forms for a value that only its field tells: those that show the field, where there are any."""
+    return ([form for form in forms if "{k}" in form] or forms) if wrong == 1.0 else forms
+
+
+def _fill_in(draw: random.Random, form: str, *, plain: bool, wrong: float = 0.2) -> str:
     noun, other = draw.choice(NOUNS + SERVICES), draw.choice(NOUNS + SERVICES)
-    named = {"k": field(draw, plain=plain), "v": _PLACE, "n": noun, "m": other, "d": draw.randint(1, 250)}
+    named = {
+        "k": field(draw, plain=plain, wrong=wrong),
+        "v": _PLACE,
+        "n": noun,
+        "m": other,
+        "d": draw.randint(1, 250),
+    }
     return form.format(**named, N=noun.title(), M=other.title())
 
 
@@ -94,34 +105,35 @@ def _around(draw: random.Random, kind: str, count: int) -> list[str]:
     return [_fill_in(draw, draw.choice(AROUND[kind]), plain=True) for _ in range(count)]
 
 
-def _file(draw: random.Random, family: str, labels: tuple[Label, ...], place: str) -> tuple[str, str]:
+def _file(draw: random.Random, family: str, asked: Sequence[_Asked], place: str) -> tuple[str, str]:
     path, literal, bare = SYNTAX[family]
     config = family in _CONFIG
     kind = "yaml" if family in _YAML else _AROUND.get(family, "config" if config else "code")
     lines = _around(draw, kind, draw.randint(0, 6))
     with_place = tuple(form for form in bare if "{v}" in form) or literal
-    for label in labels:
+    for label, wrong in asked:
         forms = with_place if label is Label.REFERENCE and draw.random() < 0.7 else literal
-        lines += _fill_in(draw, draw.choice(forms), plain=not config).split("\n")
+        lines += _fill_in(draw, draw.choice(_named(forms, wrong)), plain=not config, wrong=wrong).split("\n")
         lines += _around(draw, kind, draw.randint(0, 4))
     where = f"{place}-{draw.choice(NOUNS)}" if place else draw.choice(NOUNS + SERVICES)
     return "\n".join(lines) + "\n", path.replace("{n}", where)
 
 
-def _sentences(draw: random.Random, count: int) -> list[str]:
-    """``count`` sentences that hold a place each, among others that hold none."""
+def _sentences(draw: random.Random, asked: Sequence[_Asked]) -> list[str]:
+    """A sentence with a place for each value, among others that hold none."""
     lines = _around(draw, "talk", draw.randint(0, 3))
-    for _ in range(count):
-        lines += [_fill_in(draw, draw.choice(TALK), plain=False), *_around(draw, "talk", draw.randint(0, 2))]
+    for _, wrong in asked:
+        lines.append(_fill_in(draw, draw.choice(_named(TALK, wrong)), plain=False, wrong=wrong))
+        lines += _around(draw, "talk", draw.randint(0, 2))
     return lines
 
 
-def _spoken(draw: random.Random, family: str, count: int, place: str) -> tuple[str, str]:
+def _spoken(draw: random.Random, family: str, asked: Sequence[_Asked], place: str) -> tuple[str, str]:
     name = f"{place}-{draw.choice(NOUNS)}" if place else draw.choice(NOUNS)
     number, second = draw.randint(1, 9999), draw.randint(1_500_000_000, 1_790_000_000)
     if _SURFACE[family] == "ci":
-        return _log(draw, family, count), f"builds/{name}/{number}.log"
-    said = _sentences(draw, count)
+        return _log(draw, family, asked), f"builds/{name}/{number}.log"
+    said = _sentences(draw, asked)
     who = draw.choice(NAMES)
     if family == "slack-json":
         messages = [
@@ -139,7 +151,9 @@ def _spoken(draw: random.Random, family: str, count: int, place: str) -> tuple[s
         return text, f"issues/{name.upper()}-{number}.json"
     if family == "confluence":
         tag = draw.choice(("p", "li", "td"))
-        return "".join(f"<{tag}>{html.escape(one, quote=False)}</{tag}>\n" for one in said), f"wiki/{name}.html"
+        return "".join(
+            f"<{tag}>{html.escape(one, quote=False)}</{tag}>\n" for one in said
+        ), f"wiki/{name}.html"
     if family == "mail":
         head = f"From: {who}@acme.test\nTo: {draw.choice(NAMES)}@acme.test\nSubject: {name}\n\nHi,\n\n"
         return head + "\n".join(said) + f"\n\nBest,\n{who}\n", f"mail/{number}.eml"
@@ -149,11 +163,12 @@ def _spoken(draw: random.Random, family: str, count: int, place: str) -> tuple[s
     return head + "\n".join(mark + one for one in said) + "\n", f"{folder}/{name}-{number}.md"
 
 
-def _log(draw: random.Random, family: str, count: int) -> str:
+def _log(draw: random.Random, family: str, asked: Sequence[_Asked]) -> str:
     forms = (*SYNTAX["env"][1], *SYNTAX["history"][1], *SYNTAX["yaml"][1], "{k} is {v}", "DEBUG {n} {k}={v}")
     lines = _around(draw, "log", draw.randint(1, 6))
-    for _ in range(count):
-        lines += [_fill_in(draw, draw.choice(forms), plain=False), *_around(draw, "log", draw.randint(0, 5))]
+    for _, wrong in asked:
+        lines.append(_fill_in(draw, draw.choice(_named(forms, wrong)), plain=False, wrong=wrong))
+        lines += _around(draw, "log", draw.randint(0, 5))
     minute = draw.randint(0, 59)
     stamp = f"2025-0{draw.randint(1, 9)}-1{draw.randint(0, 9)}T1{draw.randint(0, 9)}:{minute:02}:0"
     ahead = {

@@ -10,9 +10,9 @@ from typing import Final
 
 from unsprawl import lexicon
 from unsprawl.models import labelled
-from unsprawl.models.synthesis.texts import LabelledText, Span
-from unsprawl.models.synthesis.values import make
 from unsprawl.models.surfaces import surface_of
+from unsprawl.models.synthesis.texts import LabelledText, Span
+from unsprawl.models.synthesis.values import POSITIVE, make, misleading
 from unsprawl.records import Label
 
 __all__ = ["Lines"]
@@ -45,8 +45,13 @@ class Lines:
         literal = _is_literal(body, start, end)
         if b"\n" in body[start:end] or not (literal or row.label == "T"):
             return None
-        label = _new_label(draw, row, literal=literal and _names_credential(body[row.start : start]))
+        credential = literal and _names_credential(body[row.start : start])
+        label = _new_label(draw, row, literal=credential)
         value, style = make(draw, label)
+        if label not in POSITIVE and misleading(label, style) == 1.0 and (row.label == "T" or credential):
+            # A digest in the place of a key cannot be told from a key.
+            label = Label.PLACEHOLDER
+            value, style = make(draw, label)
         put = value.encode()
         return _text(row, body[:start] + put + body[end:], (start, start + len(put)), label, style)
 
@@ -54,7 +59,7 @@ class Lines:
 def _text(row: labelled.Row, body: bytes, span: tuple[int, int], label: Label, style: str) -> LabelledText:
     surface = surface_of(row.document, row.document.path)
     spans = (Span(*span, label, style),)
-    if label not in (Label.REAL, Label.WEAK, Label.TEST) and style == "row":
+    if label not in POSITIVE and style == "row":
         spans = (Span(row.start, row.end, label, style),)
     return LabelledText(body, row.document.path, surface, spans, f"repo:{row.repository}", silent=False)
 
@@ -62,7 +67,9 @@ def _text(row: labelled.Row, body: bytes, span: tuple[int, int], label: Label, s
 def _new_label(draw: random.Random, row: labelled.Row, *, literal: bool) -> Label:
     if row.label == "T":
         strong = (Label.TEST,) if _is_test(row.document.path) else (Label.REAL, Label.REAL, Label.WEAK)
-        return draw.choice(strong) if draw.random() < 0.5 else draw.choice((*_SOFT, Label.REFERENCE, Label.HASH))
+        return (
+            draw.choice(strong) if draw.random() < 0.5 else draw.choice((*_SOFT, Label.REFERENCE, Label.HASH))
+        )
     if literal and draw.random() < 0.5:
         return Label.TEST if _is_test(row.document.path) else draw.choice((Label.REAL, Label.WEAK))
     return draw.choice((*_SOFT, Label.IDENTIFIER, Label.REFERENCE, Label.HASH))

@@ -15,7 +15,7 @@ from typing import Final
 from unsprawl.models.synthesis.texts import LabelledText
 from unsprawl.models.synthesis.wordlists import NAMES
 
-__all__ = ["Files", "ROOTS"]
+__all__ = ["ROOTS", "Files"]
 
 ROOTS: Final = ("/usr/share/doc", "/usr/share/man/man1", "/usr/share/man/man5", "/usr/share/man/man7",
     "/usr/share/man/man8", "/usr/lib/python3", "/usr/share/perl", "/usr/share/vim", "/usr/share/nodejs",
@@ -26,6 +26,8 @@ _DENSE: Final = re.compile(rb"passw|token|secret|api.?key|credential|auth|[0-9a-
 _LEFT_OUT: Final = re.compile(r"/tests?/|test_|\.pem$|\.key$|openssl|gnutls|/examples/")
 _MOST: Final = 2_000_000
 _WINDOW: Final = 1200
+#: One package with thousands of manuals must not be half of all text.
+_PER_PACKAGE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +35,31 @@ class Files:
     """The files of one split."""
 
     paths: tuple[str, ...]
+    packages: tuple[str, ...]
 
     @classmethod
     def find(cls, split: str, roots: tuple[str, ...] = ROOTS, most: int = 4000) -> Files:
         """At most ``most`` files, the same on every machine that has the same ones."""
         held = split == "development"
-        found = [
-            path for root in roots for path in _below(root) if (_hash(_package(path)) % 5 == 0) == held
-        ]
-        return cls(tuple(sorted(found, key=_hash)[:most]))
+        found = sorted(
+            (_hash(path), path, package)
+            for root in roots
+            for path in _below(root)
+            for package in (_package(path, root),)
+            if (_hash(package) % 5 == 0) == held
+        )
+        held_by: dict[str, int] = {}
+        chosen = []
+        for _, path, package in found:
+            held_by[package] = held_by.get(package, 0) + 1
+            if held_by[package] <= _PER_PACKAGE:
+                chosen.append((path, package))
+        return cls(tuple(path for path, _ in chosen[:most]), tuple(package for _, package in chosen[:most]))
 
     def draw(self, draw: random.Random) -> LabelledText | None:
         """A window of a file, most often around a line that names a credential; None for what is no text."""
-        path = draw.choice(self.paths)
+        number = draw.randrange(len(self.paths))
+        path = self.paths[number]
         data = _read(path)
         if len(data) < 80:
             return None
@@ -54,16 +68,18 @@ class Files:
         start = data.find(b"\n", max(0, middle - draw.randint(100, _WINDOW))) + 1
         end = data.find(b"\n", middle + draw.randint(100, _WINDOW))
         body = data[start : end if end > 0 else len(data)]
-        return _dressed(draw, body, path)
+        return _dressed(draw, body, path, self.packages[number])
 
 
-def _dressed(draw: random.Random, body: bytes, path: str) -> LabelledText:
-    group, name = f"mined:{_package(path)}"[:48], path.removesuffix(".gz").lstrip("/")
+def _dressed(draw: random.Random, body: bytes, path: str, package: str) -> LabelledText:
+    group, name = f"mined:{package}"[:48], path.removesuffix(".gz").lstrip("/")
     source = name.endswith((".py", ".pm", ".pl", ".js", ".ts", ".vim"))
     form = draw.choice(("", "", "", "chat", "issue", "wiki", "ci", "mail"))
     stem = name.rsplit("/", 1)[-1].split(".")[0]
     if form == "chat":
-        lines = (b"%s: %s" % (draw.choice(NAMES).encode(), one.strip()) for one in body.splitlines() if one.strip())
+        lines = (
+            b"%s: %s" % (draw.choice(NAMES).encode(), one.strip()) for one in body.splitlines() if one.strip()
+        )
         return LabelledText(b"\n".join(lines), f"chat/{stem}.txt", "chat", (), group)
     if form == "issue":
         quoted = body if not source else b"This fails for me:\n\n```\n" + body + b"\n```\n"
@@ -73,7 +89,9 @@ def _dressed(draw: random.Random, body: bytes, path: str) -> LabelledText:
         return LabelledText(b"<p>" + kept + b"</p>", f"wiki/{stem}.html", "wiki", (), group)
     if form == "ci":
         ahead = b"2025-04-1%dT10:%02d:11.1234567Z " % (draw.randint(0, 9), draw.randint(0, 59))
-        return LabelledText(b"\n".join(ahead + one for one in body.splitlines()), f"builds/{stem}.log", "ci", (), group)
+        return LabelledText(
+            b"\n".join(ahead + one for one in body.splitlines()), f"builds/{stem}.log", "ci", (), group
+        )
     if form == "mail":
         head = f"From: {draw.choice(NAMES)}@acme.test\nSubject: {stem}\n\n".encode()
         return LabelledText(head + body, f"mail/{stem}.eml", "mail", (), group)
@@ -89,11 +107,14 @@ def _below(root: str) -> Iterator[str]:
                 yield name
 
 
-def _package(path: str) -> str:
-    parts = path.split("/")
-    if "dist-packages" in parts:
-        return parts[min(parts.index("dist-packages") + 1, len(parts) - 1)]
-    return parts[4].split(".")[0] if "man" not in parts else parts[-1].split(".")[0]
+def _package(path: str, root: str) -> str:
+    """The package that a file belongs to: a manual's first word, else the folder below ``root``."""
+    parts = path.removeprefix(root).strip("/").split("/")
+    if "/man/" in root:
+        return re.split(r"[_.-]", parts[-1])[0]
+    if parts[0] == "dist-packages" and len(parts) > 1:
+        return parts[1].removesuffix(".py")
+    return parts[0]
 
 
 def _hash(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import re
+import string
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
@@ -91,7 +92,7 @@ def _phrase(draw: random.Random) -> str:
 
 
 def _mixed(draw: random.Random) -> str:
-    letters = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789!@#$%^*-_=+?."
+    letters = string.ascii_letters + string.digits + "!@#$%^*-_=+?."
     return "".join(draw.choices(letters, k=draw.randint(8, 24)))
 
 

@@ -12,7 +12,7 @@ from unsprawl.models.synthesis.wordlists import COMPANIES, NAMES, NOUNS, PARTS, 
 from unsprawl.placeholders import fill
 from unsprawl.records import Label
 
-__all__ = ["NEGATIVE", "POSITIVE", "field", "make"]
+__all__ = ["NEGATIVE", "POSITIVE", "field", "make", "misleading"]
 
 POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
 NEGATIVE: Final = tuple(label for label in Label if label not in POSITIVE)
@@ -32,9 +32,24 @@ def cased(draw: random.Random, name: str) -> str:
     ))  # fmt: skip
 
 
-def field(draw: random.Random, *, plain: bool = False) -> str:
-    """The name of a field that may hold a credential; one in five misleads. ``plain``: letters and _."""
-    if draw.random() < 0.2:
+def misleading(label: Label, style: str) -> float:
+    """How often a field of such a value bears a misleading name.
+
+    What is random and nothing more (the very same strings are keys and digests) is told by its field
+    alone, so its field never misleads; everything else stands in either.
+    """
+    opaque = style in RANDOM or style in ("digest", "object-id")
+    if label in POSITIVE:
+        return 0.0 if opaque else 0.08
+    return 1.0 if opaque else 0.3
+
+
+def field(draw: random.Random, *, plain: bool = False, wrong: float = 0.2) -> str:
+    """The name of a field that may hold a credential; ``wrong`` is the share of those that mislead.
+
+    ``plain``: of letters, digits and underscores.
+    """
+    if draw.random() < wrong:
         name = draw.choice(_MISLEADING)
     else:
         ahead = draw.choice((draw.choice(SERVICES), draw.choice(SERVICES), draw.choice(NOUNS), ""))
@@ -84,7 +99,7 @@ def _half_masked(draw: random.Random) -> str:
 def _blank(draw: random.Random) -> str:
     return draw.choice(
         "changeme change-me CHANGE_ME REDACTED [redacted] TODO replaceme none null undefined secret_here "
-        "INSERT_TOKEN_HERE xxx N/A (hidden) to-be-set FIXME placeholder dummy example fake not-a-secret".split()
+        "INSERT_TOKEN_HERE xxx N/A (hidden) to-be-set FIXME placeholder dummy example fake".split()
     )
 
 
@@ -95,7 +110,7 @@ def _documented(draw: random.Random) -> str:
         "abcdefghijklmnopqrstuvwxyz"[: draw.randint(8, 26)],
         "1234567890abcdef" * draw.randint(1, 2),
         f"my-{draw.choice(WORDS)}-{draw.choice(PARTS)}",
-        f"{draw.choice(('foo', 'bar', 'baz', 'abc', 'abc123', 'foobar', 'sample', 'demo'))}{draw.choice(PARTS)}",
+        f"{draw.choice(('foo', 'bar', 'abc', 'abc123', 'foobar', 'demo'))}{draw.choice(PARTS)}",
         f"{draw.choice(NAMES)}:example",
     ))  # fmt: skip
 
@@ -132,12 +147,21 @@ def _camel(draw: random.Random) -> str:
 
 def _message(draw: random.Random) -> str:
     word = draw.choice(("Password", "Token", "API key", "Secret", "Passwort", "Mot de passe"))
-    tail = ("is required", "must not be empty", "has expired", "is invalid", "does not match", "ist ung\u00fcltig")
+    tail = (
+        "is required",
+        "must not be empty",
+        "has expired",
+        "is invalid",
+        "does not match",
+        "ist ung\u00fcltig",
+    )
     return f"{word} {draw.choice(tail)}"
 
 
 def _attribute(draw: random.Random) -> str:
-    owner = draw.choice(("self", "this", "config", "options", "req.body", "user", "settings", "props", "opts"))
+    owner = draw.choice(
+        ("self", "this", "config", "options", "req.body", "user", "settings", "props", "opts")
+    )
     return f"{owner}.{cased(draw, draw.choice(PARTS)).replace('-', '_')}"
 
 
@@ -153,8 +177,21 @@ def _environment(draw: random.Random) -> str:
 
 
 def _expression(draw: random.Random) -> str:
-    owner, part, noun = draw.choice(NOUNS), cased(draw, draw.choice(PARTS)).replace("-", "_"), draw.choice(NOUNS)
-    forms = ("{0}[{1}]", "{0}.{2}.{1}", "hash({1})", "new {0}({1})", "{1} || null", "len({1})", "&{0}.{1}", "*{1}")
+    owner, part, noun = (
+        draw.choice(NOUNS),
+        cased(draw, draw.choice(PARTS)).replace("-", "_"),
+        draw.choice(NOUNS),
+    )
+    forms = (
+        "{0}[{1}]",
+        "{0}.{2}.{1}",
+        "hash({1})",
+        "new {0}({1})",
+        "{1} || null",
+        "len({1})",
+        "&{0}.{1}",
+        "*{1}",
+    )
     return draw.choice(forms).format(owner, part, noun)
 
 
@@ -169,7 +206,9 @@ def _public_key(draw: random.Random) -> str:
 
 
 def _publishable(draw: random.Random) -> str:
-    return fill(draw.choice(("pk_live_<alnum:24>", "pk_test_<alnum:24>", "pub-<hex:32>")), str(draw.getrandbits(40)))
+    return fill(
+        draw.choice(("pk_live_<alnum:24>", "pk_test_<alnum:24>", "pub-<hex:32>")), str(draw.getrandbits(40))
+    )
 
 
 def _certificate(draw: random.Random) -> str:
