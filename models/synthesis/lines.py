@@ -217,6 +217,6 @@ TALK: Final = (
     "set {k} to `{v}` and restart", "login: {n} password: {v}", "I get 401 with {k}={v}", "try {v} as {k}",
     "export {k}={v} fixes it", "das passwort fuer {n} ist {v}", "le mot de passe de {n}: {v}",
     "la clave de {n} es {v}", "{n} user admin pw {v}", "curl -H 'Authorization: Bearer {v}' {n}.acme.test/",
-    "it is postgres://{n}:{v}@{n}.acme.test/{m}", "{k} changed to {v} since {d}", "pwd is {v}", "| {k} | {v} |",
+    "it is postgres://{n}:{v}@{n}.acme.test/{m}", "{k} changed to {v} since {d}", "pwd is {v}", "| {k} | {v}",
     "in the code it says {k} = {v}", "error: invalid {k} {v}",
 )  # fmt: skip

@@ -103,7 +103,12 @@ def _below(root: str) -> Iterator[str]:
     if folder.is_dir():
         for path in folder.rglob("*"):
             name = path.as_posix()
-            if _ENDS.search(name) and not _LEFT_OUT.search(name) and path.is_file() and not path.is_symlink():
+            if (
+                _ENDS.search(name)
+                and not _LEFT_OUT.search(name.removeprefix(root))
+                and path.is_file()
+                and not path.is_symlink()
+            ):
                 yield name
 
 
