@@ -5,6 +5,7 @@ Needs the extra ``train``. At run time the exported file is served by onnxruntim
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from unsprawl.models.features import BUCKETS, GRAMS, NUMBERS, WORDS
+from unsprawl.models.forest import Forest
 from unsprawl.models.window import WIDTH
 from unsprawl.records import Environment, Label
 
@@ -20,7 +22,10 @@ __all__ = ["ContextConfig", "ContextModel"]
 
 
 class ContextConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
-    """Sizes of the towers. ``bytes_read`` is how much of a row the byte tower sees (0: there is none)."""
+    """Sizes of the towers. ``bytes_read`` is how much of a row the byte tower sees (0: there is none).
+
+    ``forest`` is the share of the forest of ``trees`` in the logit of ``secret``.
+    """
 
     model_type = "unsprawl-context"
 
@@ -34,11 +39,13 @@ class ContextConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
         byte_size: int = 12,
         patch: int = 4,
         channels: int = 48,
-        bytes_read: int = 240,
+        bytes_read: int = 0,
         hidden: int = 96,
         dropout: float = 0.3,
         word_dropout: float = 0.15,
-        bins: int = 0,
+        trees: int = 400,
+        depth: int = 5,
+        forest: float = 0.6,
         **rest: Any,
     ) -> None:
         self.buckets = buckets
@@ -52,7 +59,9 @@ class ContextConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
         self.hidden = hidden
         self.dropout = dropout
         self.word_dropout = word_dropout
-        self.bins = bins
+        self.trees = trees
+        self.depth = depth
+        self.forest = forest
         self.width = WIDTH
         self.words = WORDS
         self.grams = GRAMS
@@ -89,7 +98,7 @@ class _ByteTower(nn.Module):
         self.second = nn.Conv1d(config.channels, config.channels, 3, padding=1)
         # The value, what is left of it, what is right of it and its name are pooled each for itself.
         edges = [0, 80, 176, 208, 240]
-        self.edges = [(a // self.patch, b // self.patch) for a, b in zip(edges, edges[1:], strict=False)]
+        self.edges = [(a // self.patch, b // self.patch) for a, b in pairwise(edges)]
         self.size = 2 * config.channels * len(self.edges)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -100,6 +109,35 @@ class _ByteTower(nn.Module):
         seen = seen + torch.relu(self.second(seen))
         parts = [seen[:, :, a:b] for a, b in self.edges]
         return torch.cat([pool for part in parts for pool in (part.amax(2), part.mean(2))], 1)
+
+
+class _Forest(nn.Module):
+    """The symmetric trees of ``unsprawl.models.forest``; they are grown beforehand, not trained here."""
+
+    def __init__(self, config: ContextConfig) -> None:
+        super().__init__()
+        shape = (config.trees, config.depth)
+        self.columns = nn.Parameter(torch.zeros(shape, dtype=torch.int64), requires_grad=False)
+        self.limits = nn.Parameter(torch.zeros(shape), requires_grad=False)
+        self.leaves = nn.Parameter(torch.zeros(config.trees << config.depth), requires_grad=False)
+        self.offset = nn.Parameter(torch.zeros(1), requires_grad=False)
+        bits = [1 << level for level in range(config.depth)]
+        self.bits = nn.Parameter(torch.tensor(bits, dtype=torch.int64), requires_grad=False)
+        starts = [tree << config.depth for tree in range(config.trees)]
+        self.starts = nn.Parameter(torch.tensor(starts, dtype=torch.int64), requires_grad=False)
+
+    def plant(self, grown: Forest) -> None:
+        """Take over a grown forest."""
+        self.columns.data = torch.from_numpy(grown.columns)
+        self.limits.data = torch.from_numpy(grown.limits)
+        self.leaves.data = torch.from_numpy(grown.leaves.ravel())
+        self.offset.data = torch.tensor([grown.offset])
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        asked = numbers.index_select(1, self.columns.reshape(-1)).reshape(-1, *self.columns.shape)
+        leaf = ((asked > self.limits).to(torch.int64) * self.bits).sum(2) + self.starts
+        found: torch.Tensor = self.leaves[leaf].sum(1) + self.offset
+        return found
 
 
 class ContextModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
@@ -116,8 +154,8 @@ class ContextModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
         self.grams = _Bag(config.buckets, config.gram_size)
         self.linear = nn.Linear(config.numbers + config.word_size + config.gram_size, 1)
         self.bytes = _ByteTower(config) if config.bytes_read else None
-        size = config.numbers + config.word_size + config.gram_size + config.numbers * config.bins
-        self.steps = nn.Parameter(torch.zeros(config.bins, config.numbers), requires_grad=False)
+        self.forest = _Forest(config)
+        size = config.numbers + config.word_size + config.gram_size
         size += self.bytes.size if self.bytes else 0
         self.drop = nn.Dropout(config.dropout)
         self.first = nn.Linear(size, config.hidden)
@@ -146,17 +184,14 @@ class ContextModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
             grams = grams * (torch.rand_like(grams, dtype=torch.float32) > self.config.word_dropout)
         counted = ((numbers - self.centre) * self.scale).clamp(-4, 4)
         plain = torch.cat([counted, self.words(words), self.grams(grams)], 1)
-        parts = [plain]
-        if self.config.bins:
-            above = (numbers[:, None, :] > self.steps).to(torch.float32) - 0.5
-            parts.append(above.flatten(1))
-        if self.bytes is not None:
-            parts.append(self.bytes(rows))
-        seen = torch.cat(parts, 1)
+        seen = torch.cat([plain, self.bytes(rows)], 1) if self.bytes is not None else plain
         deep = torch.relu(self.first(self.drop(seen)))
         deep = torch.relu(self.second(self.drop(deep)))
         scores = (self.secret(deep) + self.linear(plain)).squeeze(1)
         kinds, places = self.label(deep), self.environment(deep)
+        if not self.training:
+            share = self.config.forest
+            scores = (1 - share) * scores + share * self.forest(numbers)
         loss = None
         if secret is not None:
             smooth = secret * 0.96 + 0.02

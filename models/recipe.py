@@ -40,9 +40,9 @@ class Recipe:
     """What a training run is made of. ``size`` counts generated texts, ``jobs`` processes that gather."""
 
     labelled: Path | None = None
-    size: int = 60_000
+    size: int = 30_000
     seed: int = 0
-    steps: int = 3000
+    steps: int = 600
     jobs: int = 2
     studies: bool = True
 
@@ -167,15 +167,21 @@ def _data(
         parts[split].save(path)
     hashes["samples"] = _digest(parts["train"])
     free = tuple(
-        text for text in _texts(recipe, "development", recipe.size // 8) if text.group.startswith("mined:")
+        text for text in _texts(recipe, "development", recipe.size // 4) if text.group.startswith("mined:")
     )
     return _Data(parts["train"], parts["development"], held_rows, free, hashes)
 
 
 def _texts(recipe: Recipe, split: str, size: int) -> Iterator[LabelledText]:
+    """Carriers and mined text, and contrasts; of the corpus, refills of the repositories to train on."""
+    from unsprawl.models.refills import contrasts, refills
     from unsprawl.models.synthesis import texts
 
-    yield from texts(recipe.seed, size=size, labelled=recipe.labelled, split=split)
+    yield from texts(recipe.seed, size=size, labelled=None, split=split)
+    yield from contrasts(recipe.seed + (split == "development"), size)
+    if recipe.labelled and split == "train":
+        known = (row for row in labelled.read(recipe.labelled) if not labelled.is_development(row.repository))
+        yield from refills(known, recipe.seed)
 
 
 def _digest(samples: Samples) -> str:
@@ -227,7 +233,7 @@ def studies(
     return out
 
 
-def study(samples: Samples, seed: int, *, shuffled: bool = False, steps: int = 400) -> tuple[float, float]:
+def study(samples: Samples, seed: int, *, shuffled: bool = False, steps: int = 200) -> tuple[float, float]:
     """Average precision on the development rows of a small model, and the share of secrets in them."""
     import tempfile
 

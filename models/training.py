@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from unsprawl.models.forest import grow
 from unsprawl.models.network import ContextConfig, ContextModel
 from unsprawl.models.samples import Samples
 
@@ -34,14 +35,16 @@ class Plan:
     """How to train. ``shares`` says how often each source of data (``repo``, ``carrier``, …) is drawn."""
 
     seed: int = 0
-    steps: int = 4000
+    steps: int = 600
     size: int = 256
     rate: float = 2e-3
     decay: float = 0.05
-    shares: Mapping[str, float] = field(default_factory=lambda: {"repo": 0.4})
-    rest: float = 0.6
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: {"repo": 0.6, "refill": 0.2, "contrast": 0.13, "mined": 0.05}
+    )
+    rest: float = 0.02
     threads: int = 2
-    save_every: int = 1000
+    save_every: int = 200
 
 
 class _Indices(Dataset[int]):
@@ -129,7 +132,7 @@ def train(
         learning_rate=plan.rate,
         weight_decay=plan.decay,
         lr_scheduler_type="cosine",
-        warmup_steps=max(10, plan.steps // 20),
+        warmup_steps=max(10, plan.steps // 10),
         logging_steps=max(1, plan.steps // 40),
         save_steps=plan.save_every,
         save_total_limit=1,
@@ -162,6 +165,10 @@ def train(
     checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     trainer.remove_callback(_printer())
     trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
+    secret, numbers = samples.secret, samples.batch.numbers
+    model.forest.plant(
+        grow(numbers, secret, chance, seed=plan.seed, trees=model.config.trees, depth=model.config.depth)
+    )
     return model.eval()
 
 
@@ -177,9 +184,6 @@ def _standardise(model: ContextModel, samples: Samples, chance: npt.NDArray[np.f
     numbers = samples.batch.numbers[some]
     model.centre.data = torch.from_numpy(numbers.mean(0))
     model.scale.data = torch.from_numpy(1 / (numbers.std(0) + 0.05)).to(torch.float32)
-    if model.config.bins:
-        shares = np.linspace(0, 1, model.config.bins + 2)[1:-1]
-        model.steps.data = torch.from_numpy(np.quantile(numbers, shares, axis=0).astype(np.float32))
 
 
 def logits(model: ContextModel, samples: Samples, size: int = 1024) -> dict[str, npt.NDArray[np.float32]]:

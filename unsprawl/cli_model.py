@@ -42,8 +42,8 @@ def model() -> None:
     metavar="FILE",
     help="Labelled lines, JSON lines, may be packed with zstd; a fifth of its repositories is held out.",
 )
-@click.option("--size", default=60_000, show_default=True, help="How many texts are generated.")
-@click.option("--steps", default=3000, show_default=True, help="Steps of training, 256 candidates each.")
+@click.option("--size", default=30_000, show_default=True, help="How many texts are generated.")
+@click.option("--steps", default=600, show_default=True, help="Steps of training, 256 candidates each.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--jobs", default=2, show_default=True, help="Processes that gather candidates.")
 @click.option(
