@@ -36,6 +36,8 @@ class Report:
     surfaces: Sequence[Surface]
     trained_on: int
     studies: Mapping[str, float] = field(default_factory=dict)
+    pooled: Lines | None = None
+    """All labelled lines, each judged by a model that has not seen its repository."""
 
 
 def write(report: Report, path: Path) -> None:
@@ -54,27 +56,41 @@ def _head(report: Report) -> str:
     data = "\n".join(f"- {name}: `{digest}`" for name, digest in sorted(settings["data"].items()))
     return f"""# Model card: the context classifier
 
-Version `context-{settings["digest"]}`. It reads a candidate with the text around it and says how likely it is a
-credential value, what it is if not, and which environment it belongs to. docs/classifier.md tells how it works.
+Version `context-{settings["digest"]}`. It reads a candidate with the text around it
+and says how likely it is a credential value, what it is if not, and which environment it belongs to.
+docs/classifier.md tells how it works.
 
-Trained on {report.trained_on} candidates (seed {recipe["seed"]}, {recipe["size"]} generated texts, {recipe["steps"]} steps). Hashes:
+Trained on {report.trained_on} candidates (seed {recipe["seed"]}, {recipe["size"]} generated texts twice,
+{recipe["steps"]} steps). Hashes:
 
 {data}
 
 Everything below was measured on whole repositories, carriers and packages that took no part in training. The
-thresholds and the calibration were chosen on the same held-out data, so expect a little less elsewhere."""
+thresholds keep their precision by cross-validation over the repositories; the calibration was fitted on the
+held-out data that it is measured on."""
 
 
 def _figures(report: Report) -> str:
-    lines = report.lines
+    lines, pooled = report.lines, report.pooled
     if lines is None:
         return "## Labelled lines\n\nNo labelled corpus was given."
+    out = _table(report, lines, "Labelled lines of repositories that were held out")
+    if pooled is not None:
+        out += ["", *_table(report, pooled, "All labelled lines, by cross-validation")]
+    if lines.candidates:
+        each = 1e3 * lines.seconds / lines.candidates
+        out += ["", f"{each:.3f} CPU ms a candidate, features and network, on the machine that trained it."]
+    return "\n".join(out)
+
+
+def _table(report: Report, lines: Lines, title: str) -> list[str]:
+    count = len({row.repository for row in lines.rows})
     out = [
-        "## Labelled lines",
+        f"## {title}",
         "",
-        f"{len(lines.rows)} lines, {int(lines.true.sum())} of them credentials, in "
-        f"{len({row.repository for row in lines.rows})} repositories. A candidate that the rules miss is a miss. "
-        "*Core* leaves out pure identifiers (UUID, nonce, salt, bucket), *strong* also values that are words.",
+        f"{len(lines.rows)} lines, {int(lines.true.sum())} of them credentials, in {count} repositories.",
+        "A candidate that the rules miss is a miss. *Core* leaves out pure identifiers (UUID, nonce, salt,",
+        "bucket), *strong* also values that are words.",
         "",
         "| preset | threshold | lines | precision | recall | F1 | macro F1 |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -87,18 +103,16 @@ def _figures(report: Report) -> str:
                 f"| {preset} | {level:.3f} | {name} | {one.precision:.3f} | {one.recall:.3f} | {one.f1:.3f} "
                 f"| {macro(lines, level, mask):.3f} |"
             )
-    if lines.candidates:
-        each = 1e3 * lines.seconds / lines.candidates
-        out += ["", f"{each:.3f} CPU ms a candidate, features and network, on the machine that trained it."]
-    return "\n".join(out)
+    return out
 
 
 def _calibration(report: Report) -> str:
     confidence, secret = np.asarray(report.confidence, float), np.asarray(report.secret, float)
+    error = calibration_error(confidence, secret)
     out = [
         "## Calibration",
         "",
-        f"Expected calibration error over all held-out candidates: {calibration_error(confidence, secret):.3f}.",
+        f"Expected calibration error over all held-out candidates: {error:.3f}.",
         "",
         "| mean confidence | share of secrets | candidates |",
         "| --- | --- | --- |",
@@ -141,7 +155,7 @@ def _studies(report: Report) -> str:
         "all": "value and surroundings",
         "carrier": "surroundings alone: the value is replaced by one and the same word",
         "value": "value alone: nothing around it, no path, no rule",
-        "shuffled": "labels shuffled within repositories: has to fall to the base rate",
+        "shuffled": "shuffled labels: has to fall to the base rate",
         "base rate": "share of secrets among the candidates",
     }
     out = [
@@ -160,6 +174,6 @@ _LIMITS = """## Limits
 
 - Labels follow one corpus: credentials in tests count as credentials, obvious test values do not, and people
   disagree about where the border lies.
-- English names of settings are known best; passwords that are words of other languages are found by their key.
+- English names of settings are known best; words of other languages are found by their key.
 - Text of chats, tickets and wikis in training is generated; findings there deserve a look more often.
 - It ranks formats that prove themselves and never drops one."""

@@ -1,4 +1,4 @@
-"""Which classifier judges: the one a person chose, else the one that unsprawl ships, else the plain baseline."""
+"""Which classifier judges: the one a person chose, else the shipped one, else the plain baseline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def chosen_folder() -> Path:
 
 
 def chosen(kinds: Mapping[str, str]) -> Classifier:
-    """The classifier for rules of these kinds. Raises ``ConfigError`` when the chosen model cannot be read."""
+    """The classifier for rules of these kinds. Raises ``ConfigError`` when the chosen one cannot be read."""
     from unsprawl.models.serving import FOLDER, ContextClassifier, is_there
 
     own = chosen_folder()
@@ -38,7 +38,7 @@ def chosen(kinds: Mapping[str, str]) -> Classifier:
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"the model in {own} cannot be read",
-                hint="unsprawl model use --shipped takes the shipped one",
+                hint="unsprawl model use --shipped puts it aside",
             ) from error
         if form == "sequence":
             from unsprawl.models.foreign import SequenceClassifier

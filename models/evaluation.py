@@ -1,4 +1,4 @@
-"""How good verdicts are, by line: one set of definitions for calibration, the model card and the command line.
+"""How good verdicts are, by line: one set of definitions for calibration, card and command line.
 
 A labelled line is found when a finding of sufficient confidence lies on it. On a line labelled T that is a
 hit, on others a false alarm; a line without any candidate is a miss like one that was refused.

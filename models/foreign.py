@@ -24,7 +24,7 @@ _LONGEST: Final = 512
 _BEFORE: Final = 320
 _AFTER: Final = 160
 _VALUE: Final = 256
-#: Names of classes that mean a credential, in small letters; of two classes without such a name it is the second.
+#: Names of classes that mean a credential, in small letters; without any it is the last class.
 _POSITIVE: Final = frozenset(
     "secret real true positive credential credentials password token leak weak test yes".split()
 )

@@ -1,4 +1,4 @@
-"""A forest of symmetric trees over the counted numbers: what a network of this size learns badly from few rows.
+"""A forest of symmetric trees over the counted numbers, which a network learns badly from few rows.
 
 All nodes of one depth ask the same question, so a tree is a row of ``depth`` comparisons and a table of
 ``2 ** depth`` values, which the exported network evaluates with plain tensor operations. Growing is
@@ -24,7 +24,10 @@ _CALM: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """``columns`` and ``limits`` are (trees, depth), ``leaves`` (trees, 2 ** depth); a column above its limit is a one."""
+    """``columns`` and ``limits`` are (trees, depth), ``leaves`` (trees, 2 ** depth).
+
+    A column above its limit is a one in the number of the leaf.
+    """
 
     columns: npt.NDArray[np.int64]
     limits: npt.NDArray[np.float32]
@@ -50,7 +53,7 @@ def grow(
     depth: int = 5,
     rate: float = 0.06,
 ) -> Forest:
-    """A forest that tells ``secret`` (0 or 1) from ``numbers``; ``weight`` says how much each sample counts."""
+    """A forest that tells ``secret`` (0 or 1) from ``numbers``; ``weight`` is how much each sample counts."""
     draw = np.random.default_rng(seed)
     edges = [_edges(column) for column in np.asarray(numbers, np.float32).T]
     binned = np.stack(

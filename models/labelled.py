@@ -53,7 +53,7 @@ class Row:
 
 
 def is_development(repository: str, fold: int = 0) -> bool:
-    """Whether a repository (its hash in hexadecimal) is kept out of training. ``fold`` is 0 but in studies."""
+    """Whether a repository (its hash in hexadecimal) is kept out of training; ``fold`` for studies."""
     return int(repository[:8], 16) % _FOLDS == fold
 
 

@@ -22,78 +22,99 @@ from unsprawl.records import Document, Label
 
 __all__ = ["contrasts", "refills"]
 
-_WORDS: Final = """apple river stone castle winter summer dragon monkey orange silver golden shadow hunter tiger
-falcon thunder sunset forest ocean mountain purple coffee banana pepper ginger cookie soccer hockey tennis football
-guitar piano violin diamond crystal phoenix rocket galaxy planet comet saturn jupiter london paris berlin madrid
-tokyo oslo vienna prague lisbon athens cairo lima peter maria anna lukas julia thomas sandra stefan laura oliver
-sophie emma felix jonas lena elena carlos pablo diego luis sofia lucia bruno marco luigi giulia pierre jean claude
-nicolas camille sommer schatz geheim hallo katze hund sonne mond stern blume garten schule arbeit amor corazon
-gato perro casa playa verano bonjour soleil chocolat maison jardin ciao bella mare acqua fuoco terra service
-backup deploy monitor report worker agent broker cluster server client master replica node gateway proxy cache
-queue stream batch spark kafka redis mongo elastic postgres mysql oracle grafana jenkins docker swarm vault magic
-equal simple secure strong hidden access entry open close enter guest admin root super power user""".split()
-_KEYS: Final = """password db_password DB_PASSWORD secret client_secret api_key apiKey API_KEY token access_token
-auth_token secretKey SECRET_KEY passwd userPassword jwtSecret private_key encryptionKey PGPASSWORD AUTH_TOKEN
-spring.datasource.password MYSQL_ROOT_PASSWORD cookieSecret session_secret consumer_secret signing_key authKey
-credential webhook_secret admin_pass ssh_pass smtp_password redis_password passphrase oauth_token bearer_token
-appKey masterKey keystore.password aws_secret_access_key""".split()
-_OTHER_KEYS: Final = """public_key access_key_id key_id client_id oauth_nonce oauth_timestamp sec-websocket-key next
-cursor pageToken etag revision commit integrity image digest csrf sort_key partitionKey cacheKey i18nKey primary_key
-foreign_key keyframes keyword tokenizer authority author keyName token_type grant_type auth_method""".split()
-_SUFFIXES: Final = """_hash _checksum _fingerprint _id _name _type _url _path _file _field _label _hint _policy _length
+_WORDS: Final = """\
+apple river stone castle winter summer dragon monkey orange silver golden shadow hunter tiger falcon
+thunder sunset forest ocean mountain purple coffee banana pepper ginger cookie soccer hockey tennis
+football guitar piano violin diamond crystal phoenix rocket galaxy planet comet saturn jupiter
+london paris berlin madrid tokyo oslo vienna prague lisbon athens cairo lima peter maria anna lukas
+julia thomas sandra stefan laura oliver sophie emma felix jonas lena elena carlos pablo diego luis
+sofia lucia bruno marco luigi giulia pierre jean claude nicolas camille sommer schatz geheim hallo
+katze hund sonne mond stern blume garten schule arbeit amor corazon gato perro casa playa verano
+bonjour soleil chocolat maison jardin ciao bella mare acqua fuoco terra service backup deploy
+monitor report worker agent broker cluster server client master replica node gateway proxy cache
+queue stream batch spark kafka redis mongo elastic postgres mysql oracle grafana jenkins docker
+swarm vault magic equal simple secure strong hidden access entry open close enter guest admin root
+super power user""".split()
+_KEYS: Final = """\
+password db_password DB_PASSWORD secret client_secret api_key apiKey API_KEY token access_token
+auth_token secretKey SECRET_KEY passwd userPassword jwtSecret private_key encryptionKey PGPASSWORD
+AUTH_TOKEN spring.datasource.password MYSQL_ROOT_PASSWORD cookieSecret session_secret
+consumer_secret signing_key authKey credential webhook_secret admin_pass ssh_pass smtp_password
+redis_password passphrase oauth_token bearer_token appKey masterKey keystore.password
+aws_secret_access_key""".split()
+_OTHER_KEYS: Final = """\
+public_key access_key_id key_id client_id oauth_nonce oauth_timestamp sec-websocket-key next cursor
+pageToken etag revision commit integrity image digest csrf sort_key partitionKey cacheKey i18nKey
+primary_key foreign_key keyframes keyword tokenizer authority author keyName token_type grant_type
+auth_method""".split()
+_SUFFIXES: Final = """\
+_hash _checksum _fingerprint _id _name _type _url _path _file _field _label _hint _policy _length
 _expiry _ttl _header _prefix _version _count _digest _md5 _sha256 _index _column _algorithm""".split()
-_FILES: Final = """lib/keys.rb spec/acceptance/keys_spec.rb manifests/key.pp auth/token.py src/password.js tests/test_token.py
-secret_store.go apt_key.rb api/auth.ts docs/api_key.md certs/private.key token-1.2.3.tar.gz credentials.h""".split()
-_SCHEMES: Final = """SHA512-CRYPT DSA-1024-FIPS186-2 BOB_cf_sect113r2 ALICE_brainpoolP256r1 RSA-2048-PUBLIC HMAC-SHA256
+_FILES: Final = """\
+lib/keys.rb spec/acceptance/keys_spec.rb manifests/key.pp auth/token.py src/password.js
+tests/test_token.py secret_store.go apt_key.rb api/auth.ts docs/api_key.md certs/private.key
+token-1.2.3.tar.gz credentials.h""".split()
+_SCHEMES: Final = """\
+SHA512-CRYPT DSA-1024-FIPS186-2 BOB_cf_sect113r2 ALICE_brainpoolP256r1 RSA-2048-PUBLIC HMAC-SHA256
 aes-256-gcm ssh-ed25519 Bearer Basic PLAIN CRAM-MD5 ecdsa-sha2-nistp256""".split()
 _TRANSLATIONS: Final = (
-    "passwort|lozinka|heslo|senha|contraseña|mot de passe|wachtwoord|salasana|adgangskode|lösenord|parola|"
-    "пароль|hasło|jelszó|geslo|slaptažodis|parole|密码|パスワード|비밀번호|kata sandi|mật khẩu|şifre|"
-    "Passwort vergessen?|Forgot password?|Password|New password|API key|Secret key|Token|clave|código|nøgle|chave"
+    "passwort|lozinka|heslo|senha|contraseña|mot de passe|wachtwoord|salasana|adgangskode|"
+    "lösenord|parola|пароль|hasło|jelszó|geslo|slaptažodis|parole|密码|パスワード|비밀번호|kata sandi|"
+    "mật khẩu|şifre|Passwort vergessen?|Forgot password?|Password|New password|API key|"
+    "Secret key|Token|clave|código|nøgle|chave"
 ).split("|")
 _STAND_INS: Final = (
-    "changeme|CHANGE_ME|your_password|your-api-key|<password>|<your-token>|YOUR_TOKEN_HERE|xxxxxxxx|XXXXXXXXXXXXXXXX|"
-    "********|${DB_PASSWORD}|$PASSWORD|{{ password }}|%(password)s|null|None|password_here|insert-key-here|TODO|"
-    'example|redacted|[REDACTED]|env:SECRET|process.env.TOKEN|getenv("KEY")|string|<%= token %>|...|undefined|'
-    "$(cat /run/secrets/db)|vault:secret/data/db#password|!vault"
+    "changeme|CHANGE_ME|your_password|your-api-key|<password>|<your-token>|YOUR_TOKEN_HERE|"
+    "xxxxxxxx|XXXXXXXXXXXXXXXX|********|${DB_PASSWORD}|$PASSWORD|{{ password }}|%(password)s|"
+    "null|None|password_here|insert-key-here|TODO|example|redacted|[REDACTED]|env:SECRET|"
+    'process.env.TOKEN|getenv("KEY")|string|<%= token %>|...|undefined|$(cat /run/secrets/db)|'
+    "vault:secret/data/db#password|!vault"
 ).split("|")
 _PLAIN: Final = (
-    "abcdefghijklmnop|0123456789abcdef|1234567890|aaaaaaaaaaaaaaaa|zyxwvutsrqponm987654|fffefdfcfbfaf9f8|fake-token|"
-    "00112233445566778899aabbccddeeff|dummy|secretName|ABCDEFGHIJKLMNOPQRST|foo|foobar"
+    "abcdefghijklmnop|0123456789abcdef|1234567890|aaaaaaaaaaaaaaaa|zyxwvutsrqponm987654|"
+    "fffefdfcfbfaf9f8|fake-token|00112233445566778899aabbccddeeff|dummy|secretName|"
+    "ABCDEFGHIJKLMNOPQRST|foo|foobar"
 ).split("|")
-_PUBLIC: Final = """MFwwDQYJKoZIhvcNAQEBBQAD MIGfMA0GCSqGSIb3DQEBAQUA MIIBIjANBgkqhkiG9w0B AAAAB3NzaC1yc2E
+_PUBLIC: Final = """\
+MFwwDQYJKoZIhvcNAQEBBQAD MIGfMA0GCSqGSIb3DQEBAQUA MIIBIjANBgkqhkiG9w0B AAAAB3NzaC1yc2E
 AAAAC3NzaC1lZDI1 MFkwEwYHKoZIzj0CAQYI""".split()
-_CARRIERS: Final = """%s = "%s"|%s = '%s'|%s: %s|%s=%s|"%s": "%s",|'%s' => '%s',|%s: "%s"|export %s=%s|- %s=%s|  %s: %s
-const %s = "%s";|private static final String %s = "%s";|#%s=%s|// %s: "%s"|%s := "%s"|-e %s=%s \\|ENV %s %s
-set%s("%s");|self.%s = "%s"|os.environ["%s"] = "%s"|config["%s"] = "%s"|%s="%s"|"%s":"%s"|--%s=%s""".replace(
-    "\n", "|"
-).split("|")
-_URLS: Final = """postgres://{u}:{v}@{b}:5432/db redis://{u}:{v}@127.0.0.1:6379/0 mysql://{u}:{v}@db.{b}.internal/app
-mongodb://{u}:{v}@{b}.io:27017 https://{u}:{v}@{b}.com/repo.git amqp://{u}:{v}@{b}:5672// redis://:{v}@{b}:6379""".split()
+_CARRIERS: Final = """%s = "%s"|%s = '%s'|%s: %s|%s=%s|"%s": "%s",|'%s' => '%s',|%s: "%s"|export %s=%s|- %s=%s
+  %s: %s|const %s = "%s";|private static final String %s = "%s";|#%s=%s|// %s: "%s"|%s := "%s"
+-e %s=%s \\|ENV %s %s|set%s("%s");|self.%s = "%s"|os.environ["%s"] = "%s"|config["%s"] = "%s"
+%s="%s"|"%s":"%s"|--%s=%s""".replace("\n", "|").split("|")
+_URLS: Final = """\
+postgres://{u}:{v}@{b}:5432/db redis://{u}:{v}@127.0.0.1:6379/0 mysql://{u}:{v}@db.{b}.internal/app
+mongodb://{u}:{v}@{b}.io:27017 https://{u}:{v}@{b}.com/repo.git amqp://{u}:{v}@{b}:5672//
+redis://:{v}@{b}:6379""".split()
 _CALLS: Final = (
     "curl -u {u}:{v} https://{b}.io/api|mysql -u{u} -p{v} {b}|docker login -u {u} -p {v} {b}.io|"
     "sshpass -p {v} ssh {u}@{b}|user={u} password={v} host={b} dbname=x"
 ).split("|")
 _TALK: Final = (
-    "Enter your %s: |The %s must be at least 8 characters|Invalid %s: please try again|Missing %s in request|"
-    '%s: the password of the user (required)|# %s: see the documentation|print("%s: " + value)|'
-    '"%s": {"type": "string"}|help="the %s: used for login"|@param %s the key: to be used'
+    "Enter your %s: |The %s must be at least 8 characters|Invalid %s: please try again|"
+    "Missing %s in request|%s: the password of the user (required)|# %s: see the documentation|"
+    'print("%s: " + value)|"%s": {"type": "string"}|help="the %s: used for login"|'
+    "@param %s the key: to be used"
 ).split("|")
 _CODE: Final = (
-    "{a}.{b}|get{c}()|{a}[{b}]|self.{a}|{a}{c}|this.{a}{c}|{a}_{b}|new {c}({b})|${a}|{a}->{b}|props.{a}|"
-    'config.get("{a}")|&{a}|await {a}()|{a} + {b}|req.body.{a}'
+    "{a}.{b}|get{c}()|{a}[{b}]|self.{a}|{a}{c}|this.{a}{c}|{a}_{b}|new {c}({b})|${a}|{a}->{b}|"
+    'props.{a}|config.get("{a}")|&{a}|await {a}()|{a} + {b}|req.body.{a}'
 ).split("|")
-_PATHS: Final = """config/settings.yml src/main/resources/application.properties docker-compose.yml app/config.py
-lib/client.rb src/index.js README.md docs/setup.md test/test_auth.py spec/models/user_spec.rb src/App.java .env
-internal/config_test.go deploy/values.yaml .env.example scripts/run.sh main.tf fixtures/vcr/login.yml src/lib.rs
-cmd/server/main.go web/login.vue Program.cs logs/build.log wiki/runbook.md""".split()
+_PATHS: Final = """\
+config/settings.yml src/main/resources/application.properties docker-compose.yml app/config.py
+lib/client.rb src/index.js README.md docs/setup.md test/test_auth.py spec/models/user_spec.rb
+src/App.java .env internal/config_test.go deploy/values.yaml .env.example scripts/run.sh main.tf
+fixtures/vcr/login.yml src/lib.rs cmd/server/main.go web/login.vue Program.cs logs/build.log
+wiki/runbook.md""".split()
 _LISTS: Final = "checksums.json package-lock.json MANIFEST SHA256SUMS metadata.json".split()
-_LOCALES: Final = """app/languages/hr_HR/messages.php locale/de.json i18n/fr/strings.xml lang/es/auth.php
+_LOCALES: Final = """\
+app/languages/hr_HR/messages.php locale/de.json i18n/fr/strings.xml lang/es/auth.php
 resources/messages_pl.properties src/locales/nl.ts""".split()
 _FILLERS: Final = (
-    "import os|func main() {|class Config:|    def setUp(self):|  environment:|    image: redis:6|# configuration|"
-    "server:|  port: 8080|{|}||    return x|host: localhost|user: admin|const app = express()|@Test|## Usage|```bash|"
-    "$ make install|debug: true|[default]|region = eu-west-1|enabled: true|timeout=30"
+    "import os|func main() {|class Config:|    def setUp(self):|  environment:|"
+    "    image: redis:6|# configuration|server:|  port: 8080|{|}||    return x|host: localhost|"
+    "user: admin|const app = express()|@Test|## Usage|```bash|$ make install|debug: true|"
+    "[default]|region = eu-west-1|enabled: true|timeout=30"
 ).split("|")
 _HEX: Final = "0123456789abcdef"
 _ALNUM: Final = string.ascii_letters + string.digits

@@ -236,7 +236,7 @@ def gather(
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Samples:
-    """The samples of ``texts``, in their order whatever ``jobs`` is. Raises ``ValueError`` when there are none."""
+    """The samples of ``texts``, in their order. Raises ``ValueError`` when there are none."""
     global _work  # noqa: PLW0603  # inherited by the forked workers: a detector cannot be sent
     _work = (detector, kinds)
     parts: list[Samples] = []

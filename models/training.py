@@ -119,7 +119,7 @@ class _Progress(TrainerCallback):
 def train(
     samples: Samples, plan: Plan, folder: Path, config: ContextConfig | None = None, *, quiet: bool = False
 ) -> ContextModel:
-    """A model trained on ``samples``. ``folder`` keeps checkpoints; with one in it training goes on from there."""
+    """A model trained on ``samples``; goes on from the last checkpoint in ``folder``, if there is one."""
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     chance = weights(samples, plan)

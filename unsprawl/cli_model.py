@@ -51,7 +51,14 @@ def model() -> None:
 )
 @debug_option
 def train(
-    folder: Path, labelled: Path | None, size: int, steps: int, seed: int, jobs: int, studies: bool
+    folder: Path,
+    labelled: Path | None,
+    size: int,
+    steps: int,
+    seed: int,
+    jobs: int,
+    folds: int,
+    studies: bool,
 ) -> int:
     """Train a model into FOLDER, with its card. An interrupted run goes on where it stopped.
 
@@ -62,7 +69,9 @@ def train(
     from unsprawl.models.recipe import Recipe, cook
 
     detector, kinds = _detector()
-    recipe = Recipe(labelled=labelled, size=size, seed=seed, steps=steps, jobs=jobs, studies=studies)
+    recipe = Recipe(
+        labelled=labelled, size=size, seed=seed, steps=steps, jobs=jobs, folds=folds, studies=studies
+    )
     cook(recipe, detector, kinds, folder, folder / "work", inform)
     inform(f"the model and its card are in {folder}; unsprawl model use {folder} makes it yours")
     return ExitCode.CLEAN
@@ -94,8 +103,8 @@ def evaluate(labelled: Path, every: bool, min_confidence: float | None) -> int:
         for name, mask in (("core", lines.core), ("strong", lines.strong)):
             one = figures(lines, level, mask)
             click.echo(
-                f"{preset:<10} {level:>9.3f}  {name:<6} {one.precision:>10.3f} {one.recall:>7.3f} {one.f1:>6.3f}"
-                f" {macro(lines, level, mask):>9.3f}"
+                f"{preset:<10} {level:>9.3f}  {name:<6} {one.precision:>10.3f} {one.recall:>7.3f}"
+                f" {one.f1:>6.3f} {macro(lines, level, mask):>9.3f}"
             )
     return ExitCode.CLEAN
 
