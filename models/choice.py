@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final
 
 from unsprawl.errors import ConfigError
 from unsprawl.records import Classifier
 
-__all__ = ["Preset", "chosen", "chosen_folder"]
+__all__ = ["chosen", "chosen_folder", "default_confidence"]
 
 
-class Preset(Protocol):
-    """A classifier that knows which confidence keeps which precision."""
-
-    @property
-    def presets(self) -> Mapping[str, float]: ...
+#: The baseline's scale has its middle here.
+_PLAIN: Final = 0.5
 
 
 def chosen_folder() -> Path:
@@ -25,6 +22,19 @@ def chosen_folder() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("unsprawl") / "model"
+
+
+def default_confidence() -> float:
+    """What a finding needs unless a person says otherwise: the balanced preset of the chosen model."""
+    from unsprawl.models.serving import FOLDER, is_there
+
+    for folder in (chosen_folder(), FOLDER):
+        if is_there(folder):
+            try:
+                return float(json.loads((folder / "config.json").read_text("utf-8"))["presets"]["balanced"])
+            except (OSError, ValueError, KeyError, TypeError):
+                break
+    return _PLAIN
 
 
 def chosen(kinds: Mapping[str, str]) -> Classifier:

@@ -8,30 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_pairs import pair
 
 from unsprawl.models.features import BUCKETS, GRAMS, NUMBERS, WORDS, extract
 from unsprawl.models.surfaces import surface_of
 from unsprawl.models.window import SEGMENTS, WIDTH, window
-from unsprawl.records import Candidate, Document
-from unsprawl.secret import Secret
-
-
-def pair(value=b"horse7stable", before=b"a: 1\npassword = '", after=b"'\nb: 2\n", path="app/config.py"):
-    document = Document(uri=f"file:///{path}", path=path, body=before + value + after)
-    start = len(before)
-    found = Candidate(
-        rule="generic.password",
-        secret=Secret(value),
-        start=start,
-        end=start + len(value),
-        line=2,
-        column=1,
-        line_end=2,
-        before=before,
-        text=value,
-        after=after,
-    )
-    return document, found
+from unsprawl.records import Document
 
 
 def part(row: bytes, name: str) -> bytes:
