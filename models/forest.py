@@ -91,7 +91,8 @@ def _edges(column: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     values = np.unique(column)
     if len(values) <= _BINS:
         held = values
-    return held[held < values[-1]].astype(np.float32)
+    edges: npt.NDArray[np.float32] = held[held < values[-1]].astype(np.float32)
+    return edges
 
 
 def _split(

@@ -21,7 +21,7 @@ from unsprawl.records import Environment, Label
 __all__ = ["ContextConfig", "ContextModel"]
 
 
-class ContextConfig(PretrainedConfig):  # type: ignore[misc, unused-ignore]
+class ContextConfig(PretrainedConfig):
     """Sizes of the towers. ``bytes_read`` is how much of a row the byte tower sees (0: there is none).
 
     ``forest`` is the share of the forest of ``trees`` in the logit of ``secret``.
@@ -140,7 +140,7 @@ class _Forest(nn.Module):
         return found
 
 
-class ContextModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
+class ContextModel(PreTrainedModel):
     """Rows of bytes, numbers and buckets in; logits of ``secret``, ``label`` and ``environment`` out."""
 
     config_class = ContextConfig

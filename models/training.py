@@ -169,7 +169,8 @@ def train(
     model.forest.plant(
         grow(numbers, secret, chance, seed=plan.seed, trees=model.config.trees, depth=model.config.depth)
     )
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _printer() -> Any:

@@ -47,6 +47,9 @@ def model() -> None:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--jobs", default=2, show_default=True, help="Processes that gather candidates.")
 @click.option(
+    "--folds", default=5, show_default=True, help="Models for the cross-validation of the thresholds."
+)
+@click.option(
     "--studies/--no-studies", default=True, help="Measure what the model learns from, for the card."
 )
 @debug_option
