@@ -29,6 +29,8 @@ _INPUTS: Final = ("rows", "numbers", "words", "grams")
 _FLOOR: Final = 0.6
 #: How much of the verdict on a format that needs a name beside it is the baseline's.
 _SHARE: Final = 0.5
+#: Below it no preset reports a generic value.
+_UNSEEN: Final = 0.1
 _POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
 _TINY: Final = 1e-4
 
@@ -106,11 +108,16 @@ class ContextClassifier:
 
     def _judge(self, pairs: list[tuple[Document, Candidate]]) -> list[Verdict]:
         probability, labels, environments = self.outputs(pairs)
-        baseline = self._baseline.score(pairs)
         return [
-            self._verdict(candidate, probability[number], labels[number], environments[number], first)
-            for number, ((_, candidate), first) in enumerate(zip(pairs, baseline, strict=True))
+            self._verdict(pair, probability[number], labels[number], environments[number])
+            for number, pair in enumerate(pairs)
         ]
+
+    def _first(self, pair: tuple[Document, Candidate], kind: str, probability: float) -> Verdict:
+        """The baseline's verdict; it costs as much as the network, so not for what nobody will see."""
+        if kind == "generic" and probability < _UNSEEN:
+            return Verdict(probability, Label.EXAMPLE)
+        return self._baseline.score([pair])[0]
 
     def outputs(self, pairs: Sequence[tuple[Document, Candidate]]) -> tuple[Any, Any, Any]:
         """Calibrated probabilities, and the logits of labels and environments, straight from the network."""
@@ -132,9 +139,10 @@ class ContextClassifier:
         return rule.partition(".")[0] if kind == "generic" else kind
 
     def _verdict(
-        self, candidate: Candidate, probability: float, labels: Any, environments: Any, first: Verdict
+        self, pair: tuple[Document, Candidate], probability: float, labels: Any, environments: Any
     ) -> Verdict:
-        kind = self._kinds.get(candidate.rule, "exact")
+        kind = self._kinds.get(pair[1].rule, "exact")
+        first = self._first(pair, kind, float(probability))
         confidence = float(probability)
         if kind == "exact":
             confidence = (confidence + first.confidence) / 2
