@@ -187,5 +187,5 @@ def _require() -> None:
 def _detector() -> tuple[ContentDetector, dict[str, str]]:
     from unsprawl.detectors.detector import build
 
-    detector = build()
+    detector = build(doubts=True)
     return detector, {rule.id: rule.kind for rule in detector.rules.rules}

@@ -156,7 +156,7 @@ def _build_examiner(detection: _Detection) -> Examiner:
     from unsprawl.models.choice import chosen
     from unsprawl.redaction import Redactor
 
-    detector = build(detection.rules, detection.exclude_rules)
+    detector = build(detection.rules, detection.exclude_rules, doubts=True)
     return Examiner(
         detector=detector,
         classifier=chosen({rule.id: rule.kind for rule in detector.rules.rules}),

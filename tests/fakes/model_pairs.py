@@ -6,7 +6,13 @@ from unsprawl.records import Candidate, Document
 from unsprawl.secret import Secret
 
 
-def pair(value=b"horse7stable", before=b"a: 1\npassword = '", after=b"'\nb: 2\n", path="app/config.py"):
+def pair(
+    value: bytes = b"horse7stable",
+    before: bytes = b"a: 1\npassword = '",
+    after: bytes = b"'\nb: 2\n",
+    path: str = "app/config.py",
+) -> tuple[Document, Candidate]:
+    """A document of the three pieces, and the value between them as the candidate."""
     document = Document(uri=f"file:///{path}", path=path, body=before + value + after)
     start = len(before)
     found = Candidate(

@@ -127,6 +127,7 @@ def test_labelled_lines_are_read_with_their_place(tmp_path):
     }
     (one,) = read(corpus(tmp_path, [fields]))
     assert one.text == b"horse7stable"
+    assert isinstance(one.document.body, bytes)
     assert one.document.body[one.start : one.end].decode() == fields["line"]
     assert one.is_core
 
