@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from unsprawl.errors import ConfigError
 from unsprawl.models.baseline import BaselineClassifier
+from unsprawl.models.parity import TOLERANCE
 from unsprawl.models.window import full_path
 from unsprawl.records import Candidate, Document, Label, Verdict
 
@@ -69,22 +71,26 @@ def export_checkpoint(checkpoint: Path, folder: Path) -> Mapping[str, Any]:
             logits: torch.Tensor = self.inner(input_ids=input_ids, attention_mask=attention_mask).logits
             return logits
 
-    ids = torch.ones((2, 16), dtype=torch.int64)
+    plain, ids = Plain(), torch.ones((2, 16), dtype=torch.int64)
     rows, columns = torch.export.Dim("rows", min=1), torch.export.Dim("columns", min=2, max=_LONGEST)
-    torch.onnx.export(
-        Plain(),
-        (ids, torch.ones_like(ids)),
-        folder / "model.onnx",
-        input_names=["input_ids", "attention_mask"],
-        output_names=["logits"],
-        dynamic_shapes={
-            "input_ids": {0: rows, 1: columns},
-            "attention_mask": {0: rows, 1: columns},
-        },
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # It tells that both inputs have the same shape, which is meant, and what torch deprecates itself.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            plain,
+            (ids, torch.ones_like(ids)),
+            folder / "model.onnx",
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_shapes={
+                "input_ids": {0: rows, 1: columns},
+                "attention_mask": {0: rows, 1: columns},
+            },
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    _compare(plain, folder / "model.onnx")
     names = [str(model.config.id2label.get(number, number)) for number in range(model.config.num_labels)]
     settings = {
         "format": "sequence",
@@ -96,6 +102,26 @@ def export_checkpoint(checkpoint: Path, folder: Path) -> Mapping[str, Any]:
     }
     (folder / "config.json").write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n", "utf-8")
     return settings
+
+
+def _compare(plain: Any, path: Path) -> None:
+    """Raise ``ConfigError`` when the exported file answers otherwise than the network."""
+    import numpy as np
+    import onnxruntime
+    import torch
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for length in (5, 40):
+        ids = torch.arange(length).remainder(7).reshape(1, length)
+        feed = {"input_ids": ids.numpy(), "attention_mask": np.ones((1, length), np.int64)}
+        with torch.no_grad():
+            meant = plain(ids, torch.ones_like(ids)).numpy()
+        apart = float(np.abs(meant - session.run(None, feed)[0]).max())
+        if apart > TOLERANCE:
+            raise ConfigError(
+                f"the exported model differs from the checkpoint by {apart:.2g}",
+                hint="this architecture cannot be exported; try another one",
+            )
 
 
 def _positive(names: Sequence[str]) -> list[int]:

@@ -126,7 +126,10 @@ def card() -> int:
     own = chosen_folder()
     path = (own if is_there(own) else FOLDER) / "MODEL_CARD.md"
     if not path.is_file():
-        raise ConfigError(f"there is no model card in {path.parent}")
+        raise ConfigError(
+            f"there is no model card in {path.parent}",
+            hint="a checkpoint of others comes without one; unsprawl model evaluate FILE measures it",
+        )
     click.echo(path.read_text("utf-8"), nl=False)
     return ExitCode.CLEAN
 
