@@ -95,7 +95,8 @@ def _transcoded(reader: Reader, encoding: str) -> Reader:
         while not done:
             data = reader.some()
             done = not data
-            text = decoder.decode(data, final=done)
+            # Half a character at the very end is left out: what stood for it would be longer than it is.
+            text = decoder.decode(data)
             if text:
                 return text.encode("utf-8", "replace")
         return b""

@@ -168,3 +168,11 @@ def test_going_back_is_allowed_within_a_segment() -> None:
     lines.enter(b"a\nb\nc", 0)
     assert lines.at(4) == (3, 1)
     assert lines.at(2) == (2, 1)
+
+
+@pytest.mark.parametrize("tail", [b"\x00", b"\x3d\xd8", b"\x3d\xd8\x00"])
+def test_half_a_character_at_the_end_of_utf_16_is_left_out(tail: bytes) -> None:
+    body = b"\xff\xfe" + "password=Saffron2339".encode("utf-16-le") + tail
+    (segment,) = segments(Reader.of(body), 1 << 16)
+    assert segment.data == b"password=Saffron2339"
+    assert segment.locate(9, 20) == (20, 42)
