@@ -61,17 +61,21 @@ def row(
     last_seen: datetime | str | None,
     status: str = "open",
     risk: int | None = None,
+    doubted: bool = False,
     owner: str | None = None,
     gone_at: datetime | str | None = None,
     show_secrets: bool = False,
 ) -> dict[str, Any]:
     """The record of one occurrence. ``risk`` is computed unless given; times may come as stored texts.
 
+    ``doubted``: it is like a false positive and kept all the same, which halves its risk.
+
     ``secret`` and ``context`` are redacted, unless ``show_secrets`` and the occurrence carries its value.
     """
     it = occurrence
     if risk is None:
         risk = risk_of(it.severity, it.validity, it.confidence, it.audience, it.environment, it.label)
+        risk = risk // 2 if doubted else risk
     clear = it.clear if show_secrets else None
     clear_context = it.clear_context if show_secrets else None
     return {

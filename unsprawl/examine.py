@@ -268,6 +268,9 @@ class Examiner:
             sealed=self._sealed(finding, candidate) if self.seal else None,
             clear=secret.text() if self.show_secrets else None,
             clear_context=_clear_context(candidate) if self.show_secrets else None,
+            proven=check is not None and check.exact,
+            vector=verdict.vector,
+            like=verdict.like,
         )
 
     def _sealed(self, finding: str, candidate: Candidate) -> bytes:

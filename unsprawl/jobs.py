@@ -18,7 +18,8 @@ from unsprawl import pipeline
 from unsprawl.examine import Examiner
 from unsprawl.executors import Begin, Executor, Inbox, Processes, Run, Task, Threads
 from unsprawl.pipeline import Progress
-from unsprawl.records import Batch, Counts, Seen, Source
+from unsprawl.recall import recall
+from unsprawl.records import Batch, Classifier, Counts, Seen, Source
 from unsprawl.secret import Keys
 from unsprawl.step import Budget, step
 
@@ -64,6 +65,8 @@ class Result:
     new: int = 0
     reopened: int = 0
     gone: int = 0
+    silenced: int = 0
+    """Findings that are like false positives since this run, and were not before."""
 
     @property
     def complete(self) -> bool:
@@ -94,6 +97,8 @@ class _Detection:
     show_secrets: bool
     seal: bool
     keys: Keys
+    remembers: bool = False
+    """Whether vectors of the surroundings are made, for a store to keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +164,15 @@ def _build_examiner(detection: _Detection) -> Examiner:
     from unsprawl.redaction import Redactor
 
     detector = build(detection.rules, detection.exclude_rules)
+    classifier: Classifier = BaselineClassifier({rule.id: rule.kind for rule in detector.rules.rules})
+    if detection.remembers:
+        from unsprawl.models.embedding import Surroundings
+        from unsprawl.models.memory import Remembering
+
+        classifier = Remembering(classifier, Surroundings(detection.keys.namer("surroundings")))
     return Examiner(
         detector=detector,
-        classifier=BaselineClassifier({rule.id: rule.kind for rule in detector.rules.rules}),
+        classifier=classifier,
         rules=detector.rules.by_id,
         keys=detection.keys,
         redactor=Redactor(detector.find_spans),
@@ -235,6 +246,7 @@ def crawl(
         False,
         config.seals,
         keys,
+        remembers=True,
     )
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
@@ -250,6 +262,7 @@ def crawl(
         readable = _run(steps, sources, run, executor_for, inbox, progress)
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
+        changed = recall(store)
         return Result(
             rows=partial(_stored_rows, path, keys),
             coverage=coverage,
@@ -260,6 +273,7 @@ def crawl(
             new=run.new,
             reopened=run.reopened,
             gone=run.gone,
+            silenced=len(changed.silenced),
         )
 
 
@@ -309,7 +323,8 @@ def _never(_key: str) -> str | None:
 
 
 def _stored_rows(path: Path, keys: Keys) -> Iterator[dict[str, Any]]:
-    from unsprawl.store.findings import Store
+    from unsprawl.store.findings import Filter, Store
+    from unsprawl.store.triage import SETTLED
 
     with Store.open(path, keys, readonly=True) as store:
-        yield from store.rows()
+        yield from store.rows(Filter(without=SETTLED))
