@@ -5,7 +5,7 @@ sums hashed features of five groups, each with a fixed share of the squared leng
 
     line     0.45   words, pairs of words and signs left and right of the value
     shape    0.25   of the value: alphabet, length in steps of half an octave, whether it reads like words
-    path     0.15   folders, name and ending, without digits
+    path     0.15   the last folders, name and ending, without digits
     around   0.10   words of the two lines before and of the one behind
     rule     0.05   what found it
 
@@ -39,6 +39,8 @@ _LEFT: Final = 160
 _RIGHT: Final = 80
 _AROUND: Final = 240
 _LONGEST_PATH: Final = 160
+#: Of a path: what lies above depends on where one began to read.
+_STEPS: Final = 4
 _RUN: Final = re.compile(r"\w+|[^\w\s]")
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_A-Za-z]+|\d+")
 #: A run of letters and digits from here on may be a value, any run from the second length on.
@@ -112,7 +114,8 @@ def _features(document: Document, candidate: Candidate) -> Iterator[tuple[str, I
     yield "line", [*_pairs("<", lefts), *_pairs(">", rights)]
     yield "shape", [*shape(candidate.secret.reveal()), f"prefix {candidate.secret.prefix}"]
     path = (document.path or document.uri) + (f"!/{candidate.member}" if candidate.member else "")
-    yield "path", [word for word in _words(path[-_LONGEST_PATH:]) if word.isalpha()]
+    near = "/".join(path[-_LONGEST_PATH:].split("/")[-_STEPS:])
+    yield "path", [word for word in _words(near) if word.isalpha()]
     around = earlier[-_AROUND:].split("\n")[-2:] + later[:_AROUND].split("\n")[:1]
     yield "around", [word for line in around for word in _words(line) if word.isalpha()]
     yield "rule", [candidate.rule, *(f"view {view}" for view in candidate.views)]

@@ -98,13 +98,22 @@ class Memory:
 class Remembering:
     """A classifier whose verdicts carry the vector of the surroundings, and what they are like.
 
-    ``records.Classifier``. Confidence and label stay those of ``classifier``. Without a ``memory`` verdicts
-    are like nothing; the version then changes with the embedding alone, so that a decision never makes
-    a crawl read again what did not change (:mod:`unsprawl.recall`).
+    ``records.Classifier``. Confidence and label stay those of ``classifier``. What is less likely than
+    ``least`` is not looked at, unless its format proves itself: nobody keeps it. Without a ``memory``
+    verdicts are like nothing; the version then changes with the embedding alone, so that a decision never
+    makes a crawl read again what did not change (:mod:`unsprawl.recall`).
     """
 
-    def __init__(self, classifier: Classifier, embedding: Embedding, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        embedding: Embedding,
+        memory: Memory | None = None,
+        *,
+        least: float = 0.0,
+    ) -> None:
         self._classifier = classifier
+        self._least = least
         self._embedding = embedding
         self._memory = memory
         parts = [classifier.version, embedding.version, *([memory.version] if memory else [])]
@@ -112,19 +121,18 @@ class Remembering:
 
     def score(self, candidates: Sequence[tuple[Document, Candidate]]) -> list[Verdict]:
         """One verdict a candidate, in order."""
-        vectors = [self._embedding.embed(document, candidate) for document, candidate in candidates]
-        verdicts = [
-            replace(verdict, vector=vector)
-            for verdict, vector in zip(self._classifier.score(candidates), vectors, strict=True)
-        ]
+        verdicts = list(self._classifier.score(candidates))
+        places: dict[str, list[int]] = {}
+        for place, (document, candidate) in enumerate(candidates):
+            exact = candidate.check is not None and candidate.check.exact
+            if exact or verdicts[place].confidence >= self._least:
+                vector = self._embedding.embed(document, candidate)
+                verdicts[place] = replace(verdicts[place], vector=vector)
+                places.setdefault(candidate.rule, []).append(place)
         if self._memory is None:
             return verdicts
-        places: dict[str, list[int]] = {}
-        for place, (_, candidate) in enumerate(candidates):
-            if candidate.rule in self._memory.rules:
-                places.setdefault(candidate.rule, []).append(place)
         for rule, which in places.items():
-            likenesses = self._memory.judge(rule, [vectors[place] for place in which])
+            likenesses = self._memory.judge(rule, [verdicts[place].vector for place in which])
             for place, likeness in zip(which, likenesses, strict=True):
                 if likeness is not None:
                     verdicts[place] = replace(verdicts[place], like=likeness.finding)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,10 @@ from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_optio
 from unsprawl.errors import ConfigError, ExitCode
 from unsprawl.report.cases import Row, tally
 from unsprawl.report.escape import plain
+from unsprawl.report.wording import counted
+
+if TYPE_CHECKING:
+    from unsprawl.models.memory import Memory
 
 __all__ = ["scan"]
 
@@ -42,6 +46,12 @@ __all__ = ["scan"]
     metavar="FILE",
     help="A json or jsonl report of an earlier scan: what it holds is not reported again.",
 )
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A store of this user's key: what was triaged there, and what is like it, is not reported.",
+)
 @fail_on_option("any")
 @click.option("--show-secrets", is_flag=True, help="Show the values. Mind who reads the output.")
 @quiet_option
@@ -59,6 +69,7 @@ def scan(
     verify: bool | None,
     only_active: bool,
     baseline: Path | None,
+    store: Path | None,
     fail_on: str,
     show_secrets: bool,
     quiet: bool,
@@ -77,6 +88,7 @@ def scan(
       git diff --cached | unsprawl scan -
       unsprawl scan . --output report.html
       unsprawl scan . -f jsonl -o known.jsonl; unsprawl scan . --baseline known.jsonl
+      unsprawl scan . --store unsprawl.db
 
     Exit codes:
       0  nothing found at or above --fail-on, everything read
@@ -89,6 +101,7 @@ def scan(
     _check_paths(paths)
     format = choose_format(format, output)
     known = _read_baseline(baseline) if baseline else frozenset()
+    settled, memory = _triaged(store)
 
     from unsprawl.detectors import rules as rule_files
     from unsprawl.jobs import Options
@@ -106,11 +119,15 @@ def scan(
     )
     session().when_stopped = "nothing was reported: a scan stores nothing"
     with watching(quiet) as progress:
-        result = run(paths, options, exclude=exclude, progress=progress)
+        result = run(paths, options, exclude=exclude, memory=memory, progress=progress)
+
+    silenced: set[str] = set()
 
     def rows() -> Iterator[Row]:
         for row in result.rows():
-            if (row["finding"], row["fingerprint"]) not in known and (
+            if row["finding"] in settled or row["status"] == "false_positive":
+                silenced.add(row["finding"])
+            elif (row["finding"], row["fingerprint"]) not in known and (
                 not only_active or row["validity"] == "active"
             ):
                 yield row
@@ -120,6 +137,9 @@ def scan(
     title = f"Scan of {', '.join('standard input' if p == '-' else plain(p) for p in paths[:3])}"
     title += f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     deliver(report_of(title, result, rows, code, notes), format, output, quiet=quiet)
+    if silenced and not quiet:
+        number = counted(len(silenced), "finding")
+        inform(f"{number} not reported, for what was decided in {store}; `unsprawl findings` tells more.")
     if only_active and not quiet:
         inform("Validity is known only where the format tells it; live checks are not part of this version.")
     return _told(code, quiet)
@@ -148,6 +168,20 @@ def _check_paths(paths: tuple[str, ...]) -> None:
             raise ConfigError(
                 f"no such file or folder: {path}", hint="check the path; `-` reads standard input"
             )
+
+
+def _triaged(store: Path | None) -> tuple[frozenset[str], Memory | None]:
+    """The findings about which a store says that nobody has to act, and what tells others like them."""
+    if store is None:
+        return frozenset(), None
+    from unsprawl.cli_store import reading
+    from unsprawl.recall import load
+    from unsprawl.store.findings import Filter
+    from unsprawl.store.triage import SETTLED
+
+    with reading(store, None) as (opened, _):
+        cases = opened.findings(Filter(include_gone=True))
+        return frozenset(case["finding"] for case in cases if case["status"] in SETTLED), load(opened)
 
 
 def _read_baseline(path: Path) -> frozenset[tuple[str, str]]:

@@ -25,6 +25,7 @@ from unsprawl.step import Budget, step
 
 if TYPE_CHECKING:
     from unsprawl.config import Config, SourceConfig
+    from unsprawl.models.memory import Memory
     from unsprawl.store.sink import CoverageRow, Sink
 
 __all__ = ["DEFAULT_CONFIDENCE", "Options", "Progress", "Result", "crawl", "examiner", "scan"]
@@ -99,6 +100,8 @@ class _Detection:
     keys: Keys
     remembers: bool = False
     """Whether vectors of the surroundings are made, for a store to keep."""
+    memory: Memory | None = field(default=None, compare=False)
+    """What was decided, for a job that has no store of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ _this_thread = threading.local()
 def examiner(detection: _Detection) -> Examiner:
     """The detection core of this thread; a forked worker inherits that of the thread that forked it."""
     held: tuple[_Detection, Examiner] | None = getattr(_this_thread, "examiner", None)
-    if held is None or held[0] != detection:
+    if held is None or held[0] != detection or held[0].memory is not detection.memory:
         held = _this_thread.examiner = (detection, _build_examiner(detection))
     return held[1]
 
@@ -169,7 +172,8 @@ def _build_examiner(detection: _Detection) -> Examiner:
         from unsprawl.models.embedding import Surroundings
         from unsprawl.models.memory import Remembering
 
-        classifier = Remembering(classifier, Surroundings(detection.keys.namer("surroundings")))
+        embedding = Surroundings(detection.keys.namer("surroundings"))
+        classifier = Remembering(classifier, embedding, detection.memory, least=detection.min_confidence)
     return Examiner(
         detector=detector,
         classifier=classifier,
@@ -188,10 +192,12 @@ def scan(
     *,
     exclude: Sequence[str] = (),
     keys: Keys | None = None,
+    memory: Memory | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Scan files, folders and ``-`` (standard input) into memory.
 
+    Findings that are like false positives of ``memory`` have that status in the rows; it is of ``keys``.
     Raises ``ConfigError`` for a path that is not there.
     """
     from unsprawl.crawlers.files import FilesSource
@@ -208,6 +214,8 @@ def scan(
         options.show_secrets,
         False,
         keys or load_keys(),
+        remembers=memory is not None,
+        memory=memory,
     )
     steps = _Steps(detection, (spec,), since=options.since)
     sources = [spec.build()]

@@ -37,8 +37,8 @@ class Desk:
         )
         return value
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
+    def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, "-m", "unsprawl", *arguments],
             capture_output=True,
             text=True,
@@ -47,6 +47,9 @@ class Desk:
             check=False,
             timeout=120,
         )
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        done = self.process(*arguments)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stderr
 
@@ -133,6 +136,24 @@ def test_marks_act_at_once_on_what_is_stored(desk: Desk) -> None:
     page = desk.run("findings", "show", ids[22], "--store", "night.db")
     assert "acknowledged by" in page
     assert "rotating it" in page
+
+
+def test_a_scan_follows_the_decisions_of_a_store(desk: Desk) -> None:
+    for number in range(6):
+        desk.pattern(number)
+    desk.crawl()
+    ids = sorted(row["finding"] for row in desk.rows())
+    desk.triage(*ids[:5], "--as", "false-positive", "--reason", "fixture")
+    desk.pattern(7)
+    (desk.tree / "app.env").write_text(f"DB_PASSWORD={fill('<alnum:16>', 'app')}\n")
+    done = desk.process("scan", "tree", "--store", "night.db", "--format", "jsonl")
+    assert done.returncode == 1
+    assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == ["tree/app.env"]
+    assert "7 findings not reported" in done.stderr
+    (desk.tree / "app.env").unlink()
+    assert desk.process("scan", "tree", "--store", "night.db", "--quiet").returncode == 0
+    assert desk.process("scan", "tree", "--quiet").returncode == 1
+    assert desk.process("scan", "tree", "--store", "nothing.db").returncode == 4
 
 
 def test_a_filter_takes_only_what_stands_nowhere_else_and_is_confirmed(desk: Desk) -> None:

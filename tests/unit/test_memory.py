@@ -11,7 +11,7 @@ import pytest
 from unsprawl.models.baseline import BaselineClassifier
 from unsprawl.models.embedding import DIMENSIONS, VERSION, Surroundings, shape
 from unsprawl.models.memory import LOOSE, NEAR, Likeness, Mark, Memory, Remembering
-from unsprawl.records import Candidate, Document
+from unsprawl.records import Candidate, Check, Document, Validity
 from unsprawl.secret import Keys, Secret
 
 KEYS = Keys.derive(bytes(range(32)))
@@ -197,6 +197,15 @@ def test_remembering_adds_vectors_and_likeness_and_leaves_verdicts() -> None:
     assert remembering.version == f"{without.version}+{memory.version}"
     (verdict,) = remembering.score(pairs)
     assert (verdict.confidence, verdict.label, verdict.like) == (base.confidence, base.label, "abc")
+
+
+def test_what_nobody_keeps_is_not_looked_at() -> None:
+    plain = BaselineClassifier({"generic.password": "generic"})
+    proven = Check(Validity.UNKNOWN, exact=True)
+    document = Document(uri="file:///a", body=b"", path="a")
+    pairs = [(document, candidate("changeme")), (document, candidate()), (document, candidate(check=proven))]
+    verdicts = Remembering(plain, EMBEDDING, least=0.6).score(pairs)
+    assert [bool(verdict.vector) for verdict in verdicts] == [False, True, True]
 
 
 def test_nothing_is_like_an_empty_memory() -> None:
