@@ -91,6 +91,9 @@ class BaselineClassifier:
             path = f"{path}!/{candidate.member}"
         line = _line(candidate)
         environment = _environment(path, candidate, line)
+        if candidate.doubt:
+            # A filter refused it; only a classifier that reads the text around may take it up again.
+            return Verdict(_NOTHING, Label.REFERENCE, environment)
         proven = candidate.check is not None and candidate.check.exact
         kind = self._kinds.get(candidate.rule, "exact")
         masked = lexicon.is_placeholder(_body(candidate, value)) and (kind != "exact" or len(value) < _SHORT)

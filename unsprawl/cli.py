@@ -28,6 +28,10 @@ COMMANDS: Final = {
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),
     "rules": ("unsprawl.cli_rules:rules", "List the rules, or check your own."),
+    "model": (
+        "unsprawl.cli_model:model",
+        "Train the classifier, measure it, read its card, or use another.",
+    ),
     "doctor": ("unsprawl.cli_doctor:doctor", "Try every source of a configuration, reading nothing."),
     "demo": ("unsprawl.cli_demo:demo", "Crawl an invented organisation on this machine."),
 }

@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from unsprawl.models.memory import Memory
     from unsprawl.store.sink import CoverageRow, Sink
 
-__all__ = ["DEFAULT_CONFIDENCE", "Options", "Progress", "Result", "crawl", "examiner", "scan"]
+__all__ = ["Options", "Progress", "Result", "crawl", "examiner", "scan"]
 
-#: Below it a candidate is not reported: the classifier holds it for no credential.
-DEFAULT_CONFIDENCE: Final = 0.5
 #: Threads that read the sources which share one tenant's limits.
 _COORDINATOR_THREADS: Final = 4
 
@@ -163,11 +161,11 @@ def examiner(detection: _Detection) -> Examiner:
 
 def _build_examiner(detection: _Detection) -> Examiner:
     from unsprawl.detectors.detector import build
-    from unsprawl.models.baseline import BaselineClassifier
+    from unsprawl.models.choice import chosen
     from unsprawl.redaction import Redactor
 
-    detector = build(detection.rules, detection.exclude_rules)
-    classifier: Classifier = BaselineClassifier({rule.id: rule.kind for rule in detector.rules.rules})
+    detector = build(detection.rules, detection.exclude_rules, doubts=True)
+    classifier: Classifier = chosen({rule.id: rule.kind for rule in detector.rules.rules})
     if detection.remembers:
         from unsprawl.models.embedding import Surroundings
         from unsprawl.models.memory import Remembering
@@ -201,6 +199,7 @@ def scan(
     Raises ``ConfigError`` for a path that is not there.
     """
     from unsprawl.crawlers.files import FilesSource
+    from unsprawl.models.choice import default_confidence
     from unsprawl.store.keys import load_keys
     from unsprawl.store.memory import MemorySink
 
@@ -210,7 +209,7 @@ def scan(
     detection = _Detection(
         options.rules,
         options.exclude_rules,
-        _first(options.min_confidence, DEFAULT_CONFIDENCE),
+        _first(options.min_confidence, default_confidence()),
         options.show_secrets,
         False,
         keys or load_keys(),
@@ -240,6 +239,7 @@ def crawl(
 
     Raises ``ConfigError`` when the same job already runs on this store, and ``StoreError``.
     """
+    from unsprawl.models.choice import default_confidence
     from unsprawl.store.findings import Store
     from unsprawl.store.keys import load_keys
     from unsprawl.store.lock import job_lock
@@ -250,7 +250,7 @@ def crawl(
     detection = _Detection(
         (*config.rules, *options.rules),
         (*config.exclude_rules, *options.exclude_rules),
-        _first(options.min_confidence, config.min_confidence, DEFAULT_CONFIDENCE),
+        _first(options.min_confidence, config.min_confidence, default_confidence()),
         False,
         config.seals,
         keys,

@@ -33,6 +33,7 @@ _PLACEHOLDER: Final = re.compile(
     | (?: key | token | secret | pass (?: word )? ) [-_ ]? (?: here | goes )
     | x{5,} | \*{3,} | \.{3,} | \?{3,} | _{5,} | -{6,} | ={4,} | \#{4,} | (?: \xe2\x80\xa2 ){2,}
     | \xe2\x80\xa6
+    | ^ [#%@$]{2,3} [A-Za-z_ .-]+ [#%@$]{2,3} $
     | ^ (?: abcdef+ | a1b2c3.* | deadbeef.* | cafebabe.* | 0123456789abcdef.* | abcdefghij.* | qwertyuiop.*
           | 1234567890.* | 0123456789 ) $
     """
@@ -53,6 +54,9 @@ _WEAK: Final = frozenset(
 )
 #: So few different characters are a mask at any length: a long key in hexadecimal has sixteen.
 _FEW: Final = 6
+#: A row of characters in their order: of this length at least, in bytes, and by this share of its steps.
+_ROW: Final = 12
+_IN_ORDER: Final = 0.6
 #: Syllable-like runs: letters in an order that languages use.
 _WORD: Final = re.compile(rb"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _VOWEL: Final = frozenset(b"aeiouyAEIOUY")
@@ -96,9 +100,14 @@ def is_repetitive(value: bytes) -> bool:
         return size > 2 and len(set(value)) == 1
     if len(set(value)) <= max(2, min(size // 16, _FEW)):
         return True
-    if _is_counting(value):
+    if _is_counting(value) or (size >= _ROW and _steps(value) >= _IN_ORDER * (size - 1)):
         return True
     return any(value[period:] == value[:-period] for period in range(1, min(9, size // 2)))
+
+
+def _steps(value: bytes) -> int:
+    """How many characters are the next of the one before them: ``abcdef``, ``4567``."""
+    return sum(right - left == 1 for left, right in pairwise(value))
 
 
 def _is_counting(value: bytes) -> bool:

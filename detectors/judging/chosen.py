@@ -11,7 +11,8 @@ __all__ = ["CODE", "SETTER", "TYPE", "WRITTEN", "is_password_like", "refuses_cho
 
 CODE: Final = re.compile(
     rb"""(?x)
-        \w \( | \) $ | \w \[ ["'\w] | -> | :: | => | && | \|\| | \+= | [!=]=(?!=*$) | \w\.\w+\.\w+\(
+        \w \( | \$\( | \) $ | \w \[ [-"'\w] | ^ [a-z_]+ \? $
+      | -> | :: | => | && | \|\| | \+= | [!=]=(?!=*$) | \w\.\w+\.\w+\(
           | ^ [&*!]? \w+ (?: \.\w+ )* \( | ^ (?: new | await | return | function | lambda | async ) \b
       | ^ [A-Za-z_]\w* (?: \. [A-Za-z_]\w* )+ $ | ^ \\?[$@%&] \w+ $ | ^ [\[({|:\\] | ^ //
       | ^ [+] \s* \w+ [.(] | [\[({] $ | ^ (?: pass | file | env | fd ) :
@@ -160,7 +161,11 @@ def refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool, nam
         return "code"
     if not quoted and CODE.search(value):
         return "code"
-    if not quoted and (after[:1] in (b"(", b"[", b">") or (after[:1] == b"." and after[1:2].isalpha())):
+    if not quoted and _EMPTY.search(line):
+        return "no value"
+    if not quoted and (_IS_NAME.match(value) and _GOES_ON.match(after) and _IN_CODE.search(line)):
+        return "code"
+    if not quoted and (after[:1] in (b"(", b"[", b">", b"{") or (after[:1] == b"." and after[1:2].isalpha())):
         return "code"
     if not quoted and (line.rstrip().endswith((b"==", b"!=")) or _SNAKE.match(value)):
         return "code"
@@ -174,7 +179,7 @@ def refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool, nam
         return "change log"
     if not quoted and _PLAIN_WORDS.match(value) and _TOLD.search(line):
         return "prose"
-    if value.isdigit() and len(value) < 4:
+    if value.isdigit() and len(value) < (4 if quoted else 6):
         return "number"
     if lexicon.is_weak(value):
         return ""
@@ -183,6 +188,14 @@ def refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool, nam
     if _SECRET_KEY.search(line):
         return "" if _is_short_secret(value) else "words"
     return ""
+
+
+#: ``DB_PASSWORD= DB_HOST=db``: in a shell the value is empty, what follows is something else.
+_EMPTY: Final = re.compile(rb"[A-Za-z0-9_]=[ \t]+$")
+#: ``Password = pass;``, ``connect(user=user, password=pass)``: names of variables, where strings have quotes.
+_IS_NAME: Final = re.compile(rb"[A-Za-z_]\w*$")
+_GOES_ON: Final = re.compile(rb"[ \t]*[;,)]")
+_IN_CODE: Final = re.compile(rb"[=:][ \t]+$|\([^\"'`]*=$")
 
 
 def _is_foreign_word(value: bytes) -> bool:

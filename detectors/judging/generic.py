@@ -35,6 +35,7 @@ _REFERENCE: Final = re.compile(
            | credentials? | ssm | System ) [.\[(]
       | (?i: vault | op | aws-sm | ssm | keyring | file | env | ref | secretref | keyvault | gcpsm
       | doppler | arn ) :
+      | (?: required | nullable | sometimes | confirmed | string ) \|
       | ENC\[ | !Ref | !vault | !Sub | projects/ | AQICA | \{[A-Za-z_.]+\} $ | \{\d*\} | <[A-Za-z_ -]+>
     )"""
 )
@@ -58,7 +59,8 @@ _HOST: Final = re.compile(
 #: Names of settings and functions: ``validate_password``, ``DB_TOKEN``, ``api-key-name``.
 _NAMED: Final = re.compile(
     rb"(?i)^(?:[a-z]+[_.-])+(?:password|passwd|pass|pwd|passphrase|token|secret|key|credentials?)s?(?:[_.-][a-z]+)*$"
-    rb"|^(?:password|passwd|pwd|passphrase|token|secret|key|credentials?)s?(?:[_.-][a-z]+)+$|^[a-z]+(?:Password|Token|Secret|Key|Credentials?)$"
+    rb"|^(?:password|passwd|pwd|passphrase|token|secret|key|credentials?)s?(?:[_.-][a-z]+)+$|^[a-z]+(?:Password|Token|Secret|Key|Credentials?|Passwd|Pwd|Pass(?:phrase)?)$"
+    rb"|^[a-z]\w*(?:\.\w+)*\.\w*(?:password|passwd|pwd|passphrase|token|secret|key)$"
 )
 #: ``gnutls_x509_crt_verify_data2``: names hold a number or two, random characters many.
 _ONE_NUMBER: Final = re.compile(rb"[A-Za-z_./-]*\d{1,4}[A-Za-z_./-]*(?:\d[A-Za-z_./-]*)?")
@@ -77,6 +79,15 @@ _HASH_SIZES: Final = frozenset({32, 40, 56, 64, 96, 128})
 #: From this length on a drawn value has this many bits a character.
 _DRAWN: Final = 16
 _LEAST_ENTROPY: Final = 2.5
+#: Names of what opens something even if it is a UUID, and what stands before a login.
+_OPENS: Final = re.compile(rb"(?i)api[_.-]?key|secret|passw|token")
+_LOGS_IN: Final = re.compile(rb"(?i)\b(?:bearer|token|apikey)[ \t]+$|[ ](?:-u|--user)[ =][^ ]*$")
+#: ``gitter = new Gitter('…')``: a call of the provider's own.
+_CONSTRUCTED: Final = re.compile(rb"([A-Za-z0-9_.:]{2,64})\([ \t\n]*(?:\w{1,24}[ ]?=[ ]?)?[\"'`]$")
+_JOINT: Final = re.compile(rb"[-_:.]+")
+_SHORTHAND: Final = re.compile(rb"[A-Za-z]{1,12}\d{1,3}(?:[a-z]\d)?|\d{1,4}[A-Za-z]?")
+#: So many parts, at least, has a name that is no random one.
+_SLUG_PARTS: Final = 3
 #: A value of all kinds of characters was drawn if it is this long (bytes), this mixed (bits a character), and
 #: reads like words to this share at most.
 _LONG: Final = 32
@@ -117,7 +128,8 @@ _OTHER_KEY: Final = re.compile(
         | hint | help | title | message | msg | error | length | len
         | size | count | limit | min | max | policy | strength | regexp? | pattern | format | rules?
         | valid\w* | expir\w* | ttl | lifetime | age
-        | timeout | prompt | input | box | form | page | view | class | icon | style | column | header
+        | timeout | scheme | encryption | no | not | match | anonymous | exists
+        | prompt | input | box | form | page | view | class | icon | style | column | header
         | prefix | suffix | env | var | ref | arn | store
         | manager | provider | service | source | usages? | algorithm | alg | encoder | encoding
         | hash(?:er|es|ed)? | version | required
@@ -224,7 +236,7 @@ def _refuses_exact(rule: Rule, value: bytes) -> str:
 def _refuses_named(rule: Rule, value: bytes, before: bytes) -> str:
     """For values that a provider's name stands before: drawn by a machine, and no hash of anything."""
     near = before[-_REACH:]
-    if rule.cue and not _CUE.search(_without(near, rule.context)):
+    if rule.cue and not _CUE.search(_without(near, rule.context)) and not _is_made_with(rule, near):
         return "no word says that it is a key"
     kind = lexicon.alphabet(value)
     if kind in ("hex", "digits") and len(value) in _HASH_SIZES and _HASHES.search(near[-32:]):
@@ -238,6 +250,13 @@ def _refuses_named(rule: Rule, value: bytes, before: bytes) -> str:
     ):
         return "words" if lexicon.words_in(value) >= 0.4 else ""
     return "words" if lexicon.words_in(value) >= 0.65 else ""
+
+
+def _is_made_with(rule: Rule, near: bytes) -> bool:
+    """Whether the value is given to something that has the provider's name: ``Exa("…")``."""
+    call = _CONSTRUCTED.search(near)
+    named = call[1].lower().replace(b"_", b"") if call else b""
+    return any(word.replace(" ", "").encode() in named for word in rule.context)
 
 
 def _without(text: bytes, words: tuple[str, ...]) -> bytes:
@@ -292,11 +311,22 @@ def _refuses_key(value: bytes, line: bytes) -> str:
         return "words for people"
     if key and not SETTER.search(line) and _OTHER_KEY.search(key):
         return "key names something else"
-    if key and value.lower().replace(b"-", b"_") == key.lower().replace(b"-", b"_"):
+    plain = key.lower().replace(b"-", b"_")
+    if key and value.lower().replace(b"-", b"_") in (plain, plain.rpartition(b".")[2]):
         return "value repeats the key"
     if _UUID.match(value):
-        return "" if re.search(rb"(?i)api[_.-]?key|secret|passw|token", key) else "identifier"
+        return "" if _OPENS.search(key) or _LOGS_IN.search(line) else "identifier"
     return ""
+
+
+def _is_slug(value: bytes) -> bool:
+    """``KAS-ECC-CDH_B-233_C20``: words, short numbers and shorthands, joined; drawn keys have no words."""
+    parts = _JOINT.split(value)
+    return (
+        len(parts) >= _SLUG_PARTS
+        and any(len(part) >= 3 and part.isalpha() for part in parts)
+        and all(part.isalpha() or len(part) <= 3 or _SHORTHAND.fullmatch(part) is not None for part in parts)
+    )
 
 
 def _is_drawn_at_length(value: bytes) -> bool:
@@ -321,6 +351,8 @@ def _refuses_drawn(value: bytes, line: bytes, after: bytes) -> str:
         lexicon.words_in(value) >= 0.4 or (len(value) < 20 and len(_TURN.findall(value)) < len(value) // 4)
     ):
         return "words"
+    if _is_slug(value):
+        return "identifier"
     words = lexicon.words_in(value)
     if words >= 0.65 or (words >= 0.55 and _ONE_NUMBER.fullmatch(value)):
         return "words"

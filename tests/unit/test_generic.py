@@ -116,7 +116,7 @@ def test_what_is_no_password_is_refused(text: str, reason: str) -> None:
     [
         ("commit_token_sha256: ⟦<hex:64>⟧", "hash"),
         ('"lib/key.rb": "⟦<hex:32>⟧"', "hash"),
-        ("key: ⟦customer_order_reference⟧", "words"),
+        ("key: ⟦customer_order_reference⟧", "identifier"),
         ('"AWS::IAM::AccessKey": "⟦<hex:16>⟧"', "name of a type"),
         ('public_key = "⟦<alnum:44>⟧"', "key names something else"),
         ("next_token=⟦<alnum:44>⟧", "key names something else"),

@@ -1,0 +1,204 @@
+"""The network: a tower over hashed words, one over bytes and one over numbers, under three heads.
+
+Needs the extra ``train``. At run time the exported file is served by onnxruntime alone.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from unsprawl.models.features import BUCKETS, GRAMS, NUMBERS, WORDS
+from unsprawl.models.forest import Forest
+from unsprawl.models.window import WIDTH
+from unsprawl.records import Environment, Label
+
+__all__ = ["ContextConfig", "ContextModel"]
+
+
+class ContextConfig(PretrainedConfig):
+    """Sizes of the towers. ``bytes_read`` is how much of a row the byte tower sees (0: there is none).
+
+    ``forest`` is the share of the forest of ``trees`` in the logit of ``secret``.
+    """
+
+    model_type = "unsprawl-context"
+
+    def __init__(
+        self,
+        *,
+        buckets: int = BUCKETS,
+        word_size: int = 16,
+        gram_size: int = 8,
+        numbers: int = NUMBERS,
+        byte_size: int = 12,
+        patch: int = 4,
+        channels: int = 48,
+        bytes_read: int = 0,
+        hidden: int = 96,
+        dropout: float = 0.3,
+        word_dropout: float = 0.15,
+        trees: int = 400,
+        depth: int = 5,
+        forest: float = 0.6,
+        **rest: Any,
+    ) -> None:
+        self.buckets = buckets
+        self.word_size = word_size
+        self.gram_size = gram_size
+        self.numbers = numbers
+        self.byte_size = byte_size
+        self.patch = patch
+        self.channels = channels
+        self.bytes_read = bytes_read
+        self.hidden = hidden
+        self.dropout = dropout
+        self.word_dropout = word_dropout
+        self.trees = trees
+        self.depth = depth
+        self.forest = forest
+        self.width = WIDTH
+        self.words = WORDS
+        self.grams = GRAMS
+        super().__init__(**rest)
+
+
+class _Bag(nn.Module):
+    """A sum of rows of a table, scaled by how many there are; row 0 is padding."""
+
+    def __init__(self, buckets: int, size: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(buckets, size, padding_idx=0)
+        nn.init.normal_(self.table.weight, std=0.02)
+        with torch.no_grad():
+            self.table.weight[0].zero_()
+
+    def forward(self, index: torch.Tensor) -> torch.Tensor:
+        count = (index > 0).sum(1, keepdim=True).clamp(min=1).to(torch.float32)
+        return self.table(index).sum(1) / count.sqrt()
+
+
+class _ByteTower(nn.Module):
+    """Patches of bytes under two convolutions, pooled by their largest and mean values."""
+
+    def __init__(self, config: ContextConfig) -> None:
+        super().__init__()
+        self.patch, self.read = config.patch, config.bytes_read
+        width = config.patch * config.byte_size
+        self.table = nn.Embedding(256, config.byte_size, padding_idx=0)
+        places = config.bytes_read // config.patch
+        self.place = nn.Parameter(torch.zeros(places, config.channels))
+        self.mix = nn.Linear(width, config.channels)
+        self.first = nn.Conv1d(config.channels, config.channels, 3, padding=1)
+        self.second = nn.Conv1d(config.channels, config.channels, 3, padding=1)
+        # The value, what is left of it, what is right of it and its name are pooled each for itself.
+        edges = [0, 80, 176, 208, 240]
+        self.edges = [(a // self.patch, b // self.patch) for a, b in pairwise(edges)]
+        self.size = 2 * config.channels * len(self.edges)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        seen = self.table(rows[:, : self.read].to(torch.int32))
+        seen = seen.reshape(seen.shape[0], self.read // self.patch, -1)
+        seen = torch.relu(self.mix(seen) + self.place).transpose(1, 2)
+        seen = seen + torch.relu(self.first(seen))
+        seen = seen + torch.relu(self.second(seen))
+        parts = [seen[:, :, a:b] for a, b in self.edges]
+        return torch.cat([pool for part in parts for pool in (part.amax(2), part.mean(2))], 1)
+
+
+class _Forest(nn.Module):
+    """The symmetric trees of ``unsprawl.models.forest``; they are grown beforehand, not trained here."""
+
+    def __init__(self, config: ContextConfig) -> None:
+        super().__init__()
+        shape = (config.trees, config.depth)
+        self.columns = nn.Parameter(torch.zeros(shape, dtype=torch.int64), requires_grad=False)
+        self.limits = nn.Parameter(torch.zeros(shape), requires_grad=False)
+        self.leaves = nn.Parameter(torch.zeros(config.trees << config.depth), requires_grad=False)
+        self.offset = nn.Parameter(torch.zeros(1), requires_grad=False)
+        bits = [1 << level for level in range(config.depth)]
+        self.bits = nn.Parameter(torch.tensor(bits, dtype=torch.int64), requires_grad=False)
+        starts = [tree << config.depth for tree in range(config.trees)]
+        self.starts = nn.Parameter(torch.tensor(starts, dtype=torch.int64), requires_grad=False)
+
+    def plant(self, grown: Forest) -> None:
+        """Take over a grown forest."""
+        self.columns.data = torch.from_numpy(grown.columns)
+        self.limits.data = torch.from_numpy(grown.limits)
+        self.leaves.data = torch.from_numpy(grown.leaves.ravel())
+        self.offset.data = torch.tensor([grown.offset])
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        asked = numbers.index_select(1, self.columns.reshape(-1)).reshape(-1, *self.columns.shape)
+        leaf = ((asked > self.limits).to(torch.int64) * self.bits).sum(2) + self.starts
+        found: torch.Tensor = self.leaves[leaf].sum(1) + self.offset
+        return found
+
+
+class ContextModel(PreTrainedModel):
+    """Rows of bytes, numbers and buckets in; logits of ``secret``, ``label`` and ``environment`` out."""
+
+    config_class = ContextConfig
+    main_input_name = "rows"
+
+    def __init__(self, config: ContextConfig) -> None:
+        super().__init__(config)
+        self.centre = nn.Parameter(torch.zeros(config.numbers), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(config.numbers), requires_grad=False)
+        self.words = _Bag(config.buckets, config.word_size)
+        self.grams = _Bag(config.buckets, config.gram_size)
+        self.linear = nn.Linear(config.numbers + config.word_size + config.gram_size, 1)
+        self.bytes = _ByteTower(config) if config.bytes_read else None
+        self.forest = _Forest(config)
+        size = config.numbers + config.word_size + config.gram_size
+        size += self.bytes.size if self.bytes else 0
+        self.drop = nn.Dropout(config.dropout)
+        self.first = nn.Linear(size, config.hidden)
+        self.second = nn.Linear(config.hidden, config.hidden // 2)
+        self.secret = nn.Linear(config.hidden // 2, 1)
+        self.label = nn.Linear(config.hidden // 2, len(Label))
+        self.environment = nn.Linear(config.hidden // 2, len(Environment))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """The layers keep what they were made with."""
+
+    def forward(
+        self,
+        rows: torch.Tensor,
+        numbers: torch.Tensor,
+        words: torch.Tensor,
+        grams: torch.Tensor,
+        secret: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        environment: torch.Tensor | None = None,
+        weight: torch.Tensor | None = None,
+    ) -> ModelOutput:
+        if self.training and self.config.word_dropout:
+            words = words * (torch.rand_like(words, dtype=torch.float32) > self.config.word_dropout)
+            grams = grams * (torch.rand_like(grams, dtype=torch.float32) > self.config.word_dropout)
+        counted = ((numbers - self.centre) * self.scale).clamp(-4, 4)
+        plain = torch.cat([counted, self.words(words), self.grams(grams)], 1)
+        seen = torch.cat([plain, self.bytes(rows)], 1) if self.bytes is not None else plain
+        deep = torch.relu(self.first(self.drop(seen)))
+        deep = torch.relu(self.second(self.drop(deep)))
+        scores = (self.secret(deep) + self.linear(plain)).squeeze(1)
+        kinds, places = self.label(deep), self.environment(deep)
+        if not self.training:
+            share = self.config.forest
+            scores = (1 - share) * scores + share * self.forest(numbers)
+        loss = None
+        if secret is not None:
+            smooth = secret * 0.96 + 0.02
+            each = nn.functional.binary_cross_entropy_with_logits(scores, smooth, reduction="none")
+            share = weight if weight is not None else torch.ones_like(each)
+            loss = (each * share).sum() / share.sum().clamp(min=1e-6)
+            for logits, target, part in ((kinds, labels, 0.2), (places, environment, 0.1)):
+                if target is not None and bool((target >= 0).any()):
+                    loss = loss + part * nn.functional.cross_entropy(logits, target, ignore_index=-100)
+        return ModelOutput(loss=loss, secret=scores, label=kinds, environment=places)

@@ -1,0 +1,191 @@
+"""The classifier that a scan uses: the exported network under onnxruntime, one session a process.
+
+What costs nothing is done first. Copies of a candidate are judged once. Formats that speak for themselves
+keep the transparent verdict of the baseline, moved by what the network reads in the surroundings, so that
+it ranks them and never drops one. Generic rules are the network's alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from unsprawl.errors import ConfigError
+from unsprawl.records import Candidate, Document, Environment, Label, Verdict
+
+__all__ = ["FOLDER", "ContextClassifier", "is_there"]
+
+#: Where the model lies that unsprawl ships.
+FOLDER: Final = Path(__file__).parent / "context"
+_MODEL: Final = "model.onnx"
+_CONFIG: Final = "config.json"
+_INPUTS: Final = ("rows", "numbers", "words", "grams")
+#: The least that an exact format keeps, unless it is a placeholder.
+_FLOOR: Final = 0.6
+#: How much of the verdict on a format that needs a name beside it is the baseline's.
+_SHARE: Final = 0.5
+#: Below it no preset reports a generic value.
+_UNSEEN: Final = 0.1
+_POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
+_TINY: Final = 1e-4
+
+
+def is_there(folder: Path = FOLDER) -> bool:
+    """Whether ``folder`` holds a model."""
+    return (folder / _MODEL).is_file() and (folder / _CONFIG).is_file()
+
+
+@lru_cache(4)
+def _loaded(folder: Path, _process: int) -> tuple[Any, dict[str, Any]]:
+    """The session and configuration of a folder. Not shared with forked processes: threads do not survive."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(folder / _MODEL), options, providers=["CPUExecutionProvider"])
+    return session, _config(folder)
+
+
+@lru_cache(4)
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        held: dict[str, Any] = json.loads((folder / _CONFIG).read_text("utf-8"))
+        if held["format"] != 1:
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{folder} holds no model that this version reads", hint="make one with: unsprawl model train"
+        ) from error
+    return held
+
+
+class ContextClassifier:
+    """``records.Classifier`` with the network of ``folder``.
+
+    ``kinds`` maps rule ids to ``exact``, ``contextual`` or ``generic``. Nothing is loaded before the first
+    candidate comes; ``fresh`` forgets what was loaded before. Raises ``ConfigError`` when the folder holds
+    no model.
+    """
+
+    def __init__(
+        self, kinds: Mapping[str, str] | None = None, folder: Path = FOLDER, *, fresh: bool = False
+    ) -> None:
+        from unsprawl.models.baseline import BaselineClassifier
+
+        if fresh:
+            _config.cache_clear()
+            _loaded.cache_clear()
+
+        self._kinds = dict(kinds or {})
+        self._folder = folder
+        self._baseline = BaselineClassifier(self._kinds)
+        config = _config(folder)
+        self.version = f"context-{config['digest']}"
+        self.presets: Mapping[str, float] = config["presets"]
+        self.review: tuple[float, float] = tuple(config["review"])
+
+    def score(self, candidates: Sequence[tuple[Document, Candidate]]) -> list[Verdict]:
+        """One verdict a candidate, in order."""
+        if not candidates:
+            return []
+        places: dict[tuple[Any, ...], int] = {}
+        owners = []
+        distinct: list[tuple[Document, Candidate]] = []
+        for document, candidate in candidates:
+            key = _likeness(document, candidate)
+            if key not in places:
+                places[key] = len(distinct)
+                distinct.append((document, candidate))
+            owners.append(places[key])
+        verdicts = self._judge(distinct)
+        return [verdicts[owner] for owner in owners]
+
+    def _judge(self, pairs: list[tuple[Document, Candidate]]) -> list[Verdict]:
+        probability, labels, environments = self.outputs(pairs)
+        return [
+            self._verdict(pair, probability[number], labels[number], environments[number])
+            for number, pair in enumerate(pairs)
+        ]
+
+    def _first(self, pair: tuple[Document, Candidate], kind: str, probability: float) -> Verdict:
+        """The baseline's verdict; it costs as much as the network, so not for what nobody will see."""
+        if kind == "generic" and probability < _UNSEEN:
+            return Verdict(probability, Label.EXAMPLE)
+        return self._baseline.score([pair])[0]
+
+    def outputs(self, pairs: Sequence[tuple[Document, Candidate]]) -> tuple[Any, Any, Any]:
+        """Calibrated probabilities, and the logits of labels and environments, straight from the network."""
+        from unsprawl.models.calibration import Calibration
+        from unsprawl.models.features import extract
+        from unsprawl.models.surfaces import surface_of
+        from unsprawl.models.window import full_path
+
+        session, config = _loaded(self._folder, os.getpid())
+        batch = extract(pairs, self._kinds)
+        secret, labels, environments = session.run(None, {name: getattr(batch, name) for name in _INPUTS})
+        calibration = Calibration({name: tuple(pair) for name, pair in config["calibration"].items()})
+        surfaces = [surface_of(document, full_path(document, candidate)) for document, candidate in pairs]
+        families = [self._family(candidate.rule) for _, candidate in pairs]
+        return calibration.probability(secret, surfaces, families), labels, environments
+
+    def _family(self, rule: str) -> str:
+        kind = self._kinds.get(rule, "exact")
+        return rule.partition(".")[0] if kind == "generic" else kind
+
+    def _verdict(
+        self, pair: tuple[Document, Candidate], probability: float, labels: Any, environments: Any
+    ) -> Verdict:
+        kind = self._kinds.get(pair[1].rule, "exact")
+        first = self._first(pair, kind, float(probability))
+        confidence = float(probability)
+        if kind == "exact":
+            confidence = (confidence + first.confidence) / 2
+            confidence = first.confidence if first.label is Label.PLACEHOLDER else max(_FLOOR, confidence)
+        elif kind == "contextual":
+            mean = (1 - _SHARE) * _logit(confidence) + _SHARE * _logit(first.confidence)
+            confidence = 1 / (1 + math.exp(-mean))
+        return Verdict(
+            round(confidence, 4), _label(labels, confidence, first), _environment(environments, first)
+        )
+
+
+def _likeness(document: Document, candidate: Candidate) -> tuple[Any, ...]:
+    """Equal for candidates that the network cannot tell apart."""
+    return (
+        document.path or document.uri.rpartition("/")[0],
+        candidate.member,
+        candidate.rule,
+        candidate.secret.reveal(),
+        candidate.before[-96:],
+        candidate.after[:48],
+    )
+
+
+def _label(logits: Any, confidence: float, first: Verdict) -> Label:
+    """The likeliest label, among those that agree with the confidence."""
+    positive = confidence >= 0.5
+    ranked = sorted(zip(logits.tolist(), Label, strict=True), key=lambda pair: -pair[0])
+    found = next(label for _, label in ranked if (label in _POSITIVE) == positive)
+    # Words of tests and fixtures are told by a list; the network adds what no list has.
+    return Label.TEST if found is Label.REAL and first.label is Label.TEST else found
+
+
+def _environment(logits: Any, first: Verdict) -> Environment:
+    """What a word nearby says; else what the network does not doubt."""
+    if first.environment is not Environment.UNKNOWN:
+        return first.environment
+    values = logits.tolist()
+    best = max(values)
+    share = math.exp(best) / sum(math.exp(value) for value in values)
+    return tuple(Environment)[values.index(best)] if share > 0.8 else Environment.UNKNOWN
+
+
+def _logit(probability: float) -> float:
+    held = min(1 - _TINY, max(_TINY, probability))
+    return math.log(held / (1 - held))

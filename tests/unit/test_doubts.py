@@ -1,0 +1,80 @@
+"""What a filter refuses, for whoever wants to judge it again."""
+
+from __future__ import annotations
+
+import pytest
+
+from unsprawl.detectors.detector import ContentDetector, build
+from unsprawl.placeholders import fill
+from unsprawl.records import Candidate, Document
+
+HEX = fill("<hex:32>", "doubts")
+DIGITS = "1028997062372465"
+
+
+@pytest.fixture(scope="module", params=["auto", "fallback"])
+def detector(request: pytest.FixtureRequest) -> ContentDetector:
+    return build(backend=request.param, doubts=True)
+
+
+@pytest.fixture(scope="module")
+def strict() -> ContentDetector:
+    return build()
+
+
+def scan(detector: ContentDetector, text: str) -> list[Candidate]:
+    document = Document(uri="file:///a/settings.x", body=text.encode(), path="a/settings.x")
+    return [event for event in detector.scan(document) if isinstance(event, Candidate)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "reason"),
+    [
+        ("services:\n  db:\n    environment:\n    - DB_PASSWORD=barbcovey\n", "barbcovey", "prose"),
+        ("'secret' => 'ezjrgwjmodic',\n", "ezjrgwjmodic", "words"),
+        (f'String AES_KEY = "{DIGITS}";\n', DIGITS, "number"),
+        ('"--keystore-password", "lathnewlyxyz",\n', "lathnewlyxyz", "key names something else"),
+    ],
+)
+def test_a_doubt_is_given_to_those_who_ask(
+    detector: ContentDetector, strict: ContentDetector, text: str, value: str, reason: str
+) -> None:
+    [found] = scan(detector, text)
+    assert (found.secret.text(), found.doubt) == (value, reason)
+    assert scan(strict, text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = os.environ['DB_PASSWORD']\n",
+        "token = request.headers.get('x')\n",
+        'key = "primary_key_of_the_table"\n',
+        "password: ${DB_PASSWORD}\n",
+        "password = your-password-here\n",
+    ],
+)
+def test_code_names_references_and_placeholders_are_no_doubts(detector: ContentDetector, text: str) -> None:
+    assert scan(detector, text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'String aesKey = "{HEX}";\n',
+        f'cipher->setAppKey("{HEX}");\n',
+        f"-macopt hexkey:{HEX} -in a\n",
+        f'secretData, _ := hex.DecodeString("{HEX}")\n',
+        f'key = []byte("{HEX}")\n',
+        f"{{:Authorization => 'Bearer {HEX}'}}\n",
+        f"App::Application.config.secret_token = '{HEX}'\n",
+    ],
+)
+def test_keys_in_source_are_no_doubts(strict: ContentDetector, text: str) -> None:
+    [found] = scan(strict, text)
+    assert (found.secret.text(), found.doubt) == (HEX, "")
+
+
+def test_a_doubt_takes_no_place_from_a_finding(detector: ContentDetector) -> None:
+    [found] = scan(detector, f"password_token: {HEX}\n")
+    assert found.doubt == ""
