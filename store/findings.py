@@ -166,10 +166,10 @@ class Store:
         with self._lock, faults(self.path):
             return triage.history(self._connection, finding)
 
-    def why(self, finding: str) -> str:
-        """Which decision makes an undecided finding a false positive, in words; "" when none does."""
-        with self._lock, faults(self.path):
-            return triage.why(self._connection, finding)
+    def all_decisions(self, *, undone: bool = False) -> Iterator[dict[str, Any]]:
+        """Every decision that counts with its finding, the latest first; ``undone``: those taken back too."""
+        with faults(self.path):
+            yield from triage.all_decisions(self._connection, undone=undone)
 
     def marks(self, limit: int) -> list[tuple[str, str, bool, bytes]]:
         """Finding, rule, whether it is a false positive, and vector of the newest judged places."""

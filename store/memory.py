@@ -81,7 +81,8 @@ class MemorySink:
     def rows(self, *, show_secrets: bool = False) -> Iterator[dict[str, Any]]:
         """Occurrences as rows of the interface contract, by place: the order of arrival leaves no trace.
 
-        A finding all of whose places are like false positives is one, unless it proves itself or works.
+        A finding all of whose places are like false positives is one, unless it proves itself or works;
+        ``because`` is the id of the false positive that a place is like.
         """
         order = sorted(
             self._occurrences.values(), key=lambda it: (it.path, it.uri, it.start, it.end, it.finding)
@@ -93,6 +94,7 @@ class MemorySink:
                 first_seen=self._started,
                 last_seen=self._started,
                 status=Status.OPEN if it.finding in kept else Status.FALSE_POSITIVE,
+                because=it.like,
                 doubted=bool(it.like) and it.proven and it.validity is not Validity.ACTIVE,
                 show_secrets=show_secrets,
             )

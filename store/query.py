@@ -17,7 +17,7 @@ from unsprawl.store.prepare import SEVERITIES, VALIDITIES
 from unsprawl.store.risk import risk
 from unsprawl.store.rows import row
 from unsprawl.store.seal import unseal
-from unsprawl.store.triage import EFFECTIVE
+from unsprawl.store.triage import EFFECTIVE, TOLD, TOLD_FROM, told
 
 __all__ = ["Filter", "find", "read_findings", "read_rows"]
 
@@ -25,9 +25,13 @@ _ROWS: Final = f"""
 SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source,
   o.surface, o.uri, o.path, o.line, o.col, o.line_end, o.start, o.stop, o.confidence, o.severity, o.label,
   o.environment, f.validity, o.url, o.views, o.attrs, o.companions, o.author, o.modified_at, o.audience,
-  o.last_version, o.context, o.first_seen, o.last_seen, o.gone_at, {EFFECTIVE}, f.sealed, m.silenced = 0
-FROM occurrences o JOIN findings f ON f.id = o.finding LEFT JOIN recalled m ON m.finding = f.id
+  o.last_version, o.context, o.first_seen, o.last_seen, o.gone_at, {EFFECTIVE}, f.sealed,
+  {TOLD}
+FROM occurrences o JOIN findings f ON f.id = o.finding {TOLD_FROM}
 """
+#: How many columns ``TOLD`` has, and which of them says whether a finding is silenced.
+_TOLD: Final = TOLD.count(",") + 1
+_SILENCED: Final = 4
 _FINDINGS: Final = f"""
 SELECT f.id AS finding, f.rule, f.title AS name, f.provider, f.secret, f.fingerprint, f.confidence, f.label,
   f.environment, f.severity, f.validity, f.evidence, {EFFECTIVE} AS status, f.until,
@@ -92,7 +96,8 @@ def read_rows(
     where, values = wanted.clause()
     order = "ORDER BY o.finding, o.source, o.uri, o.start, o.document, o.ordinal"
     for record in connection.execute(f"{_ROWS} {where} {order}", values):
-        *columns, first_seen, last_seen, gone_at, status, sealed, doubted = record
+        columns, known = record[:-_TOLD], record[-_TOLD:]
+        *columns, first_seen, last_seen, gone_at, status, sealed = columns
         clear = None
         if show_secrets and sealed is not None:
             clear = _secret(unseal(keys, record[0].encode(), sealed))
@@ -102,7 +107,8 @@ def read_rows(
             last_seen=last_seen,
             gone_at=gone_at,
             status=status,
-            doubted=bool(doubted),
+            because=told(known),
+            doubted=known[_SILENCED] == 0,
             show_secrets=show_secrets,
         )
 

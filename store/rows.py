@@ -45,6 +45,7 @@ FIELDS: Final = (
     "gone_at",
     "owner",
     "context",
+    "because",
 )
 
 
@@ -60,6 +61,7 @@ def row(
     first_seen: datetime | str | None,
     last_seen: datetime | str | None,
     status: str = "open",
+    because: str = "",
     risk: int | None = None,
     doubted: bool = False,
     owner: str | None = None,
@@ -68,6 +70,7 @@ def row(
 ) -> dict[str, Any]:
     """The record of one occurrence. ``risk`` is computed unless given; times may come as stored texts.
 
+    ``because`` tells which decision gave it its status.
     ``doubted``: it is like a false positive and kept all the same, which halves its risk.
 
     ``secret`` and ``context`` are redacted, unless ``show_secrets`` and the occurrence carries its value.
@@ -112,6 +115,7 @@ def row(
         "gone_at": _text(gone_at),
         "owner": owner,
         "context": it.context if clear_context is None else clear_context,
+        "because": because or None,
     }
 
 

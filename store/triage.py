@@ -7,7 +7,7 @@ counts. ``accepted`` ends by itself: the day after its date the finding is reope
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -17,7 +17,20 @@ from unsprawl.records import Status
 from unsprawl.store.feedback import remember
 from unsprawl.store.prepare import plain
 
-__all__ = ["DECISIONS", "EFFECTIVE", "SETTLED", "Decision", "decide", "history", "undo", "why"]
+__all__ = [
+    "DECISIONS",
+    "EFFECTIVE",
+    "SETTLED",
+    "TOLD",
+    "TOLD_FROM",
+    "Decision",
+    "all_decisions",
+    "decide",
+    "history",
+    "told",
+    "undo",
+    "wording",
+]
 
 #: What a person may decide.
 DECISIONS: Final = (Status.FALSE_POSITIVE, Status.ACCEPTED, Status.ACKNOWLEDGED)
@@ -29,6 +42,17 @@ EFFECTIVE: Final = f"""CASE
   WHEN f.status = '{Status.ACCEPTED}' AND f.until < today() THEN '{Status.REOPENED}'
   WHEN f.status IN ('{Status.OPEN}', '{Status.REOPENED}') AND m.silenced THEN '{Status.FALSE_POSITIVE}'
   ELSE f.status END"""
+
+#: What :func:`told` reads, of finding ``f`` and ``TOLD_FROM``.
+TOLD: Final = (
+    "f.status, m.alike, m.similarity, m.marks, m.silenced, t.decision, t.until, t.author, t.at, t.reason"
+)
+#: What was recalled of finding ``f``, and the decision that counts: about itself, else about what it is like.
+TOLD_FROM: Final = f"""LEFT JOIN recalled m ON m.finding = f.id
+LEFT JOIN triage t ON t.id = (
+  SELECT max(id) FROM triage WHERE undone_at IS NULL
+  AND finding = iif(f.status IN ('{Status.OPEN}', '{Status.REOPENED}'), m.alike, f.id)
+)"""
 
 _COLUMNS: Final = ("decision", "until", "reason", "author", "at", "before", "undone_at", "undone_by")
 
@@ -114,26 +138,46 @@ def history(connection: sqlite3.Connection, finding: str) -> list[dict[str, Any]
     return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
 
-def why(connection: sqlite3.Connection, finding: str) -> str:
-    """What the memory says about a finding that nobody has decided, in a person's words; "" for nothing."""
-    row = connection.execute(
-        "SELECT m.alike, m.similarity, m.marks, m.silenced, f.status FROM recalled m"
-        " JOIN findings f ON f.id = m.finding WHERE m.finding = ?",
-        (finding,),
-    ).fetchone()
-    if row is None or row[4] not in (Status.OPEN, Status.REOPENED):
+def all_decisions(connection: sqlite3.Connection, *, undone: bool) -> Iterator[dict[str, Any]]:
+    """Decisions about all findings, the latest first; only those that count unless ``undone``.
+
+    Each has its finding's rule and preview besides, whether it ``counts``, and how many other findings are
+    ``silenced`` since they are like it.
+    """
+    cursor = connection.execute(
+        "SELECT t.finding, f.rule, f.secret, t.decision, t.until, t.reason, t.author, t.at, t.before,"
+        " t.undone_at, t.undone_by,"
+        " t.id = (SELECT max(id) FROM triage WHERE finding = t.finding AND undone_at IS NULL) AS counts,"
+        " (SELECT count(*) FROM recalled WHERE alike = t.finding AND silenced = 1) AS silenced"
+        " FROM triage t JOIN findings f ON f.id = t.finding ORDER BY t.id DESC"
+    )
+    names = [column[0] for column in cursor.description]
+    for record in cursor:
+        row = dict(zip(names, record, strict=True))
+        row["counts"] = bool(row["counts"])
+        if row["counts"] or undone:
+            yield row
+
+
+def told(record: Sequence[Any]) -> str:
+    """Which decision gives a finding its status, from the columns of ``TOLD``; "" when none does."""
+    status, alike, similarity, marks, silenced, decision, until, author, at, reason = record
+    if status not in (Status.OPEN, Status.REOPENED):
+        if decision is None or decision != status:
+            return ""
+        return wording(decision, until, author, at, reason)
+    if alike is None:
         return ""
-    alike, similarity, marks, silenced, _ = row
-    told = f"like finding {alike}"
-    decided = connection.execute(
-        "SELECT author, at FROM triage WHERE finding = ? AND undone_at IS NULL ORDER BY id DESC LIMIT 1",
-        (alike,),
-    ).fetchone()
-    if decided is not None:
-        told += f" (false positive by {decided[0]} on {decided[1][:10]})"
-    told += f" and {marks - 1} more" if marks > 1 else ""
-    told += f"; the surroundings agree to {similarity:.0%}"
-    return told if silenced else told + "; kept, for its format proves itself"
+    by = f" ({wording(decision, until, author, at, reason)})" if decision else ""
+    more = f" and {marks - 1} more" if marks > 1 else ""
+    kept = "" if silenced else "; kept, for its format proves itself"
+    return f"like finding {alike}{by}{more}, whose surroundings agree to {similarity:.0%}{kept}"
+
+
+def wording(decision: str, until: str | None, author: str, at: str, reason: str) -> str:
+    """A decision as people read it."""
+    end = f" until {until}" if until else ""
+    return f"{decision.replace('_', ' ')}{end} by {author} on {at[:10]}: {reason}"
 
 
 def _held(connection: sqlite3.Connection, finding: str) -> tuple[str, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -20,12 +20,9 @@ from unsprawl.cli_options import (
 )
 from unsprawl.cli_report import choose_format, deliver
 from unsprawl.cli_store import notes, reading
-from unsprawl.cli_triage import triage
+from unsprawl.cli_triage import decisions, triage
 
 __all__ = ["findings"]
-
-#: What `list` leaves out: nobody has to do anything about it.
-SETTLED: Final = ("false_positive", "accepted")
 
 
 @click.group(cls=Group)
@@ -60,6 +57,8 @@ def list_(show_gone: bool, every: bool, **chosen: Any) -> int:
       unsprawl findings list --store nightly.db
       unsprawl findings list --config nightly.yaml --rule github.personal-token --format json
     """
+    from unsprawl.store.triage import SETTLED
+
     settled = () if every or chosen["status"] else SETTLED
     return _report(include_gone=show_gone, without=settled, piped="jsonl", **chosen)
 
@@ -182,7 +181,6 @@ def show(
             rows,
             notes(loaded).get(case["rule"]),
             opened.decisions(case["finding"]),
-            opened.why(case["finding"]),
         )
         with sink(output) as out:
             casefile.write(file, chosen, out)
@@ -190,3 +188,4 @@ def show(
 
 
 findings.add_command(triage)
+findings.add_command(decisions)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["scan"]
 
+#: Decisions that are named when something is not reported.
+_REASONS: Final = 10
+
 
 @click.command(cls=Command)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
@@ -52,6 +57,7 @@ __all__ = ["scan"]
     metavar="FILE",
     help="A store of this user's key: what was triaged there, and what is like it, is not reported.",
 )
+@click.option("--all", "every", is_flag=True, help="With --store: also what was settled, and why.")
 @fail_on_option("any")
 @click.option("--show-secrets", is_flag=True, help="Show the values. Mind who reads the output.")
 @quiet_option
@@ -70,6 +76,7 @@ def scan(
     only_active: bool,
     baseline: Path | None,
     store: Path | None,
+    every: bool,
     fail_on: str,
     show_secrets: bool,
     quiet: bool,
@@ -101,7 +108,7 @@ def scan(
     _check_paths(paths)
     format = choose_format(format, output)
     known = _read_baseline(baseline) if baseline else frozenset()
-    settled, memory = _triaged(store)
+    triaged = _triaged(store)
 
     from unsprawl.detectors import rules as rule_files
     from unsprawl.jobs import Options
@@ -119,15 +126,17 @@ def scan(
     )
     session().when_stopped = "nothing was reported: a scan stores nothing"
     with watching(quiet) as progress:
-        result = run(paths, options, exclude=exclude, memory=memory, progress=progress)
+        result = run(paths, options, exclude=exclude, memory=triaged.memory, progress=progress)
 
-    silenced: set[str] = set()
+    silenced: dict[str, str] = {}
 
     def rows() -> Iterator[Row]:
-        for row in result.rows():
-            if row["finding"] in settled or row["status"] == "false_positive":
-                silenced.add(row["finding"])
-            elif (row["finding"], row["fingerprint"]) not in known and (
+        for row in map(triaged.told, result.rows()):
+            if row["status"] != "open":
+                silenced[row["finding"]] = row["because"]
+                if not every:
+                    continue
+            if (row["finding"], row["fingerprint"]) not in known and (
                 not only_active or row["validity"] == "active"
             ):
                 yield row
@@ -138,11 +147,22 @@ def scan(
     title += f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     deliver(report_of(title, result, rows, code, notes), format, output, quiet=quiet)
     if silenced and not quiet:
-        number = counted(len(silenced), "finding")
-        inform(f"{number} not reported, for what was decided in {store}; `unsprawl findings` tells more.")
+        _tell(silenced, store, reported=every)
     if only_active and not quiet:
         inform("Validity is known only where the format tells it; live checks are not part of this version.")
     return _told(code, quiet)
+
+
+def _tell(silenced: Mapping[str, str], store: Path | None, *, reported: bool) -> None:
+    """How many findings ask for nothing, and which decisions say so, the weightiest first."""
+    number = counted(len(silenced), "finding")
+    how = "settled by" if reported else "not reported, for"
+    inform(f"{number} {how} what was decided in {store}{'' if reported else ' (--all reports them)'}:")
+    reasons = Counter(why for why in silenced.values()).most_common()
+    for why, count in reasons[:_REASONS]:
+        inform(f"  {count:,} × {why}")
+    if len(reasons) > _REASONS:
+        inform(f"  and {sum(count for _, count in reasons[_REASONS:]):,} more")
 
 
 def _told(code: ExitCode, quiet: bool) -> int:
@@ -170,18 +190,44 @@ def _check_paths(paths: tuple[str, ...]) -> None:
             )
 
 
-def _triaged(store: Path | None) -> tuple[frozenset[str], Memory | None]:
+@dataclass(frozen=True, slots=True)
+class _Triaged:
+    """What a store says: status and reason of what asks for nothing, and what tells others like it."""
+
+    settled: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    memory: Memory | None = None
+
+    def told(self, row: Row) -> Row:
+        """``row`` with the status that the store gives it."""
+        if row["finding"] in self.settled:
+            status, because = self.settled[row["finding"]]
+            return {**row, "status": status, "because": because}
+        like = self.settled.get(row["because"] or "")
+        return {**row, "because": f"like finding {row['because']} ({like[1]})"} if like else row
+
+
+def _triaged(store: Path | None) -> _Triaged:
     """The findings about which a store says that nobody has to act, and what tells others like them."""
     if store is None:
-        return frozenset(), None
+        return _Triaged()
     from unsprawl.cli_store import reading
     from unsprawl.recall import load
     from unsprawl.store.findings import Filter
-    from unsprawl.store.triage import SETTLED
+    from unsprawl.store.triage import SETTLED, wording
 
     with reading(store, None) as (opened, _):
-        cases = opened.findings(Filter(include_gone=True))
-        return frozenset(case["finding"] for case in cases if case["status"] in SETTLED), load(opened)
+        status = {case["finding"]: case["status"] for case in opened.findings(Filter(include_gone=True))}
+        settled = {
+            it["finding"]: (
+                it["decision"],
+                wording(it["decision"], it["until"], it["author"], it["at"], it["reason"]),
+            )
+            for it in opened.all_decisions()
+            # What is only like something in the store is judged anew where it stands; what was accepted may
+            # have ended.
+            if it["decision"] in SETTLED and it["decision"] == status.get(it["finding"])
+        }
+        return _Triaged(settled, load(opened))
 
 
 def _read_baseline(path: Path) -> frozenset[tuple[str, str]]:

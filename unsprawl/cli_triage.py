@@ -20,7 +20,7 @@ from unsprawl.cli_options import (
     output_options,
     store_options,
 )
-from unsprawl.cli_store import writing
+from unsprawl.cli_store import reading, writing
 
 if TYPE_CHECKING:
     from unsprawl.config import Config
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from unsprawl.store.findings import Filter, Store
     from unsprawl.store.triage import Decision
 
-__all__ = ["triage"]
+__all__ = ["decisions", "triage"]
 
 _CHOICES: Final = ("false-positive", "accepted", "acknowledged")
 _LONGEST_REASON: Final = 500
 _SHOWN: Final = 10
+_LISTED: Final = ("table", "jsonl", "csv", "markdown")
+_COLUMNS: Final = ("finding", "rule", "decision", "author", "at", "reason", "silences")
 
 
 class _Day(click.ParamType[date]):
@@ -65,6 +67,7 @@ class _Chosen:
 @click.option("--reason", metavar="TEXT", help="Why, for whoever asks in a year. Put no secret in it.")
 @click.option("--author", metavar="NAME", help="Who decides (default: the user who is logged in).")
 @click.option("--undo", is_flag=True, help="Take back the newest decision about each finding.")
+@click.option("--yes", "sure", is_flag=True, help="Do not ask how many findings a filter chooses.")
 @click.option("--dry-run", is_flag=True, help="Change nothing: tell what would be changed.")
 @click.option(
     "--confirm",
@@ -84,6 +87,7 @@ def triage(
     author: str | None,
     undo: bool,
     dry_run: bool,
+    sure: bool,
     confirm: int | None,
     store: Path | None,
     config: Path | None,
@@ -95,11 +99,13 @@ def triage(
 
     Findings are named by their ids (the first digits do, as long as they are unique) or chosen by the filters
     of `findings list`. A filter chooses findings that stand nowhere else and are not decided so already,
-    and asks before it changes anything; a script gives the number that --dry-run told with --confirm.
+    and asks before it changes anything; a script gives --yes, or the number that --dry-run told with
+    --confirm.
 
-    Decisions act at once: open findings whose surroundings are like those of false positives become false
-    positives too, in the store and in every later crawl, and `findings show` says like which. What proves
-    itself by a checksum, or is known to work, stays open. --undo takes all of it back.
+    Decisions act at once: open findings whose surroundings are like those of several false positives become
+    false positives too, in the store and in every later crawl, and `findings show` says like which. What
+    proves itself by a checksum, or is known to work, stays open. --undo takes all of it back. The history is
+    kept: `unsprawl findings decisions`.
 
     Examples:
       unsprawl findings triage 3fa9c1 --as false-positive --reason "key of the sandbox"
@@ -126,7 +132,7 @@ def triage(
         made = None if undo else _decision(decision or "", until, reason or "", who, redactor)
         change = Change()
         if filtered and not dry_run:
-            _ask(len(chosen.findings), undo, decision, confirm)
+            _ask(len(chosen.findings), undo, decision, confirm, sure=sure)
         if chosen.findings and not dry_run:
             if made is None:
                 opened.undo(chosen.findings, who)
@@ -150,6 +156,43 @@ def triage(
         else:
             out.writelines(f"{escape.plain(line)}\n" for line in _told(document))
     return 0
+
+
+@click.command(cls=Command)
+@click.option("--all", "every", is_flag=True, help="Also what was taken back or replaced.")
+@store_options
+@output_options(_LISTED)
+@debug_option
+def decisions(
+    every: bool, store: Path | None, config: Path | None, format: str | None, output: Path | None
+) -> int:
+    """List what was decided, by whom, when and why, and how many findings each decision silences.
+
+    Examples:
+      unsprawl findings decisions
+      unsprawl findings decisions --all --format jsonl --output decisions.jsonl
+    """
+    from unsprawl.cli_report import choose_format, sink
+    from unsprawl.report import escape, tables
+
+    chosen = choose_format(format, output, piped="jsonl")
+    if chosen not in _LISTED:
+        raise click.UsageError(f"decisions are written as {', '.join(_LISTED)}, not {chosen}")
+    with reading(store, config) as (opened, _), sink(output) as out:
+        rows = list(opened.all_decisions(undone=every))
+        if chosen == "jsonl":
+            out.writelines(escape.json_line(row) + "\n" for row in rows)
+        else:
+            tables.records(_COLUMNS, [_line(row) for row in rows], chosen, out)
+    return 0
+
+
+def _line(row: dict[str, Any]) -> list[object]:
+    until = f" until {row['until']}" if row["until"] else ""
+    end = f", taken back {row['undone_at'][:10]} by {row['undone_by']}" if row["undone_at"] else ""
+    decided = f"{row['decision']}{until}{end}"
+    silences = row["silenced"] or None
+    return [row["finding"], row["rule"], decided, row["author"], row["at"][:16], row["reason"], silences]
 
 
 def _check(
@@ -237,17 +280,21 @@ def _places(store: Store, wanted: Filter) -> Counter[str]:
     return Counter({case["finding"]: case["occurrences"] for case in store.findings(wanted)})
 
 
-def _ask(count: int, undo: bool, decision: str | None, confirm: int | None) -> None:
-    """A filter may choose more than was thought: the number is confirmed, by a person or by ``--confirm``."""
+def _ask(count: int, undo: bool, decision: str | None, confirm: int | None, *, sure: bool) -> None:
+    """A filter may choose more than was thought: the number is confirmed, by a person or by ``--confirm``.
+
+    Who is ``sure`` is not asked.
+    """
     if confirm is not None:
         if confirm != count:
             raise click.UsageError(f"the filter chooses {count} findings, not {confirm}: nothing was changed")
-    elif sys.stdin.isatty() and count:
+    elif count and not sure and sys.stdin.isatty():
         what = "take back the newest decision about" if undo else f"mark as {decision}:"
         click.confirm(f"{what} {count} findings?", abort=True, err=True)
-    elif count:
+    elif count and not sure:
         raise click.UsageError(
             f"the filter chooses {count} findings: look at them with --dry-run, then give --confirm {count}"
+            " or --yes"
         )
 
 

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from unsprawl.models.baseline import BaselineClassifier
-from unsprawl.models.embedding import DIMENSIONS, VERSION, Surroundings, shape
+from unsprawl.models.embedding import (
+    DIMENSIONS,
+    ELSEWHERE,
+    HEAD,
+    INVENTED,
+    LIVE,
+    VERSION,
+    Surroundings,
+    Traits,
+    place,
+    traits,
+)
 from unsprawl.models.memory import LOOSE, NEAR, Likeness, Mark, Memory, Remembering
 from unsprawl.records import Candidate, Check, Document, Validity
 from unsprawl.secret import Keys, Secret
@@ -45,36 +56,68 @@ def vector(
 
 
 def cosine(first: bytes, second: bytes) -> float:
-    a, b = ([each - 256 if each > 127 else each for each in vector[1:]] for vector in (first, second))
+    a, b = ([each - 256 if each > 127 else each for each in vector[HEAD:]] for vector in (first, second))
     dot = sum(x * y for x, y in zip(a, b, strict=True))
     return float(dot / (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5)
 
 
-def turned(angle: float, axis: int = 1) -> bytes:
+def turned(angle: float, axis: int = 1, where: int = ELSEWHERE) -> bytes:
     """A vector whose cosine with ``turned(1)`` is ``angle``, and that differs from it towards ``axis``."""
     places = [0] * DIMENSIONS
     places[0] = round(127 * angle)
     places[axis] = round(127 * (1 - angle**2) ** 0.5)
-    return bytes([VERSION]) + bytes(place & 0xFF for place in places)
+    return bytes([VERSION, where]) + bytes(HEAD - 2) + bytes(place & 0xFF for place in places)
 
 
-def mark(finding: str, angle: float = 1.0, *, harmless: bool = True, axis: int = 1, rule: str = "r") -> Mark:
-    return Mark(finding, rule, harmless, turned(angle, axis))
+def mark(
+    finding: str,
+    angle: float = 1.0,
+    *,
+    harmless: bool = True,
+    axis: int = 1,
+    rule: str = "r",
+    where: int = ELSEWHERE,
+) -> Mark:
+    return Mark(finding, rule, harmless, turned(angle, axis, where))
 
 
-def judge(marks: list[Mark], rule: str = "r") -> Likeness | None:
-    (likeness,) = Memory(marks).judge(rule, [turned(1.0)])
+def judge(marks: list[Mark], rule: str = "r", where: int = ELSEWHERE) -> Likeness | None:
+    (likeness,) = Memory(marks).judge(rule, [turned(1.0, where=where)])
     return likeness
+
+
+def three(angle: float = 0.99, **more: Any) -> list[Mark]:
+    return [mark(name, angle, **more) for name in "abc"]
 
 
 # --- embedding -------------------------------------------------------------------------------------
 
 
-def test_a_vector_has_a_version_and_a_byte_a_component() -> None:
+def test_a_vector_has_a_head_and_a_byte_a_component() -> None:
     one = vector()
-    assert len(one) == DIMENSIONS + 1
-    assert one[0] == VERSION
+    assert len(one) == HEAD + DIMENSIONS
+    assert one[:2] == bytes([VERSION, ELSEWHERE])
+    assert traits(one) == Traits.of(FIRST.encode())
     assert one == vector()
+    with pytest.raises(ValueError, match="another version"):
+        traits(b"\x07" + one[1:])
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "expected"),
+    [
+        ("srv/app/config.env", "password=", ELSEWHERE),
+        ("app/tests/fixtures/user.yml", "password: ", INVENTED),
+        ("docs/setup.md", "password: ", INVENTED),
+        ("latest/produce.yml", "alive: 1\npassword: ", ELSEWHERE),
+        ("deploy/prod1/values.yml", "password: ", LIVE),
+        ("tests/production.yml", "password: ", LIVE),
+        ("config/database.yml", "production:\n  user: app\n  password: ", LIVE),
+        ("config/database.yml", "production:\n\n\n\ntest:\n  user: app\n  password: ", ELSEWHERE),
+    ],
+)
+def test_a_place_is_told_by_its_path_and_the_lines_above(path: str, before: str, expected: int) -> None:
+    assert place(Document(uri=f"file:///{path}", path=path, body=b""), candidate(before=before)) == expected
 
 
 def test_another_value_of_the_same_shape_gives_the_same_vector() -> None:
@@ -108,10 +151,20 @@ def test_likeness_follows_what_a_reader_sees(other: bytes, least: float, most: f
     assert least <= cosine(vector(), other) < most
 
 
-def test_a_shape_is_shared_by_millions() -> None:
-    assert shape(FIRST.encode()) == shape(SECOND.encode())
-    assert shape(b"") != shape(b"changeme")
-    assert not [word for word in shape(FIRST.encode()) if any(FIRST[at : at + 3] in word for at in range(13))]
+def test_traits_are_shared_by_millions() -> None:
+    one = Traits.of(FIRST.encode())
+    assert one == Traits.of(SECOND.encode())
+    assert Traits.of(b"") != Traits.of(b"changeme")
+    assert not [word for word in one.words() if any(FIRST[at : at + 3] in word for at in range(13))]
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"a", b"0" * 40, b"changeme", b"Tiger-River", b"x" * 5000, b"\xff\x00"]
+)
+def test_traits_are_packed_and_unpacked(value: bytes) -> None:
+    packed = Traits.of(value).packed()
+    assert len(packed) == HEAD - 2
+    assert traits(bytes([VERSION, 0]) + packed + bytes(DIMENSIONS)) == Traits.of(value)
 
 
 def test_an_embedding_takes_less_than_a_fifth_of_a_millisecond() -> None:
@@ -129,9 +182,11 @@ def test_an_embedding_takes_less_than_a_fifth_of_a_millisecond() -> None:
 # --- memory ----------------------------------------------------------------------------------------
 
 
-def test_one_mark_silences_nearly_the_same() -> None:
-    assert judge([mark("a", 0.99)]) == Likeness("a", pytest.approx(0.99, abs=0.01), 1)  # type: ignore[arg-type]
-    assert judge([mark("a", 0.95)]) is None
+def test_three_marks_silence_nearly_the_same_and_two_do_not() -> None:
+    likeness = judge(three())
+    assert likeness == Likeness("a", pytest.approx(0.99, abs=0.01), 3)  # type: ignore[arg-type]
+    assert judge(three(1.0)[:2]) is None
+    assert judge(three(0.9)) is None
 
 
 def test_five_marks_silence_what_resembles_them() -> None:
@@ -144,23 +199,29 @@ def test_five_marks_silence_what_resembles_them() -> None:
 
 
 def test_a_finding_counts_once_however_often_it_stands() -> None:
-    assert judge([mark("a", 0.9, axis=n + 1) for n in range(9)]) is None
+    assert judge([mark("a", 0.99, axis=n + 1) for n in range(9)]) is None
 
 
 def test_a_confirmed_finding_stands_against_marks() -> None:
-    assert judge([mark("a", 0.99), mark("b", 0.98, harmless=False)]) is None
-    assert judge([mark("a"), mark("b", harmless=False)]) is None
-    assert judge([mark("a", 0.99), mark("b", 0.9, harmless=False)]) is not None
+    assert judge([*three(), mark("x", 0.995, harmless=False)]) is None
+    assert judge([*three(1.0), mark("x", harmless=False)]) is None
+    assert judge([*three(), mark("x", 0.9, harmless=False)]) is not None
     five = [mark(f"{n}", 0.9, axis=n + 1) for n in range(5)]
     assert judge([*five, mark("x", 0.93, harmless=False)]) is None
     assert judge([*five, mark("x", 0.5, harmless=False)]) is not None
 
 
+@pytest.mark.parametrize("where", [INVENTED, ELSEWHERE, LIVE])
+@pytest.mark.parametrize("marked", [INVENTED, ELSEWHERE, LIVE])
+def test_marks_say_nothing_of_places_of_more_weight(marked: int, where: int) -> None:
+    assert (judge(three(where=marked), where=where) is not None) == (marked >= where)
+
+
 def test_only_marks_of_the_same_rule_and_version_count() -> None:
-    assert judge([mark("a", rule="other")]) is None
-    assert judge([Mark("a", "r", True, b"\x07" + turned(1.0)[1:])]) is None
-    assert judge([Mark("a", "r", True, b"")]) is None
-    (nothing,) = Memory([mark("a")]).judge("r", [b"\x07" + turned(1.0)[1:]])
+    assert judge(three(rule="other")) is None
+    assert judge([Mark(name, "r", True, b"\x07" + turned(1.0)[1:]) for name in "abc"]) is None
+    assert judge([Mark(name, "r", True, b"") for name in "abc"]) is None
+    (nothing,) = Memory(three()).judge("r", [b"\x07" + turned(1.0)[1:]])
     assert nothing is None
 
 
@@ -174,8 +235,8 @@ def test_many_candidates_are_judged_as_one_by_one() -> None:
 
 
 def test_the_version_follows_the_marks_and_a_copy_keeps_it() -> None:
-    memory = Memory([mark("a"), mark("b", 0.5)])
-    assert memory.version == Memory([mark("b", 0.5), mark("a")]).version
+    memory = Memory([mark("a"), mark("b", 0.5), mark("c"), mark("d")])
+    assert memory.version == Memory([mark("d"), mark("b", 0.5), mark("a"), mark("c")]).version
     assert memory.version != Memory([mark("a")]).version
     assert memory.version != Memory([mark("a"), mark("b", 0.5, harmless=False)]).version
     copy = pickle.loads(pickle.dumps(memory))
@@ -192,7 +253,7 @@ def test_remembering_adds_vectors_and_likeness_and_leaves_verdicts() -> None:
     (verdict,) = without.score(pairs)
     assert (verdict.confidence, verdict.label, verdict.like) == (base.confidence, base.label, "")
     assert verdict.vector == vector()
-    memory = Memory([Mark("abc", "generic.password", True, vector())])
+    memory = Memory([Mark(name, "generic.password", True, vector()) for name in ("abc", "bcd", "cde")])
     remembering = Remembering(plain, EMBEDDING, memory)
     assert remembering.version == f"{without.version}+{memory.version}"
     (verdict,) = remembering.score(pairs)

@@ -11,7 +11,7 @@ import pytest
 from batches import DETECTION, KEYS, batch, occurrence, open_store
 
 from unsprawl.errors import ConfigError
-from unsprawl.models.embedding import DIMENSIONS, VERSION
+from unsprawl.models.embedding import DIMENSIONS, HEAD, VERSION
 from unsprawl.recall import recall
 from unsprawl.records import Occurrence, Status, Validity
 from unsprawl.store.findings import Filter, Store
@@ -38,7 +38,7 @@ def looks(*places: int) -> bytes:
     body = bytearray(DIMENSIONS)
     for place in places:
         body[place] = 100
-    return bytes([VERSION]) + bytes(body)
+    return bytes([VERSION]) + bytes(HEAD - 1) + bytes(body)
 
 
 def crawl(store: Store, *found: Occurrence) -> None:
@@ -52,6 +52,21 @@ def crawl(store: Store, *found: Occurrence) -> None:
 
 def found(number: int, vector: bytes | None = None, **more: Any) -> Occurrence:
     return occurrence(number, f"d/{number}", vector=looks(0) if vector is None else vector, **more)
+
+
+def why(store: Store, number: int) -> str | None:
+    (told,) = {row["because"] for row in store.rows(Filter(finding=id_(number)))}
+    return told  # type: ignore[no-any-return]
+
+
+#: Enough marks to silence what is like them.
+MARKED = range(101, 104)
+
+
+def marked(store: Store, *besides: Occurrence) -> None:
+    """Three false positives that look alike, and ``besides``."""
+    crawl(store, *[found(number) for number in MARKED], *besides)
+    store.decide([id_(number) for number in MARKED], FALSE)
 
 
 def statuses(store: Store) -> dict[str, str]:
@@ -137,53 +152,59 @@ def test_what_changed_since_is_not_undone(store: Store) -> None:
 
 
 def test_marks_silence_what_is_like_them_and_undo_restores_it(store: Store) -> None:
-    crawl(store, *[found(n) for n in range(1, 5)], found(5, looks(9)), found(6, rule="acme.other"))
-    store.decide([id_(1)], FALSE)
+    marked(store, *[found(n) for n in range(2, 5)], found(5, looks(9)), found(6, rule="acme.other"))
     change = recall(store)
     assert (change.silenced, change.restored) == ((id_(2), id_(3), id_(4)), ())
     assert statuses(store)[id_(5)] == statuses(store)[id_(6)] == "open"
     assert statuses(store)[id_(2)] == "false_positive"
-    assert store.why(id_(2)) == (
-        f"like finding {id_(1)} (false positive by ada on 2030-05-01); the surroundings agree to 100%"
+    assert why(store, 2) == (
+        f"like finding {id_(101)} (false positive by ada on 2030-05-01: a fixture) and 2 more,"
+        " whose surroundings agree to 100%"
     )
-    assert store.why(id_(1)) == store.why(id_(5)) == ""
+    assert why(store, 101) == "false positive by ada on 2030-05-01: a fixture"
+    assert why(store, 5) is None
     assert store.decisions(id_(2)) == []
     assert recall(store).silenced == ()
     # New ones of a later crawl, too.
     crawl(store, found(7))
     assert recall(store).silenced == (id_(7),)
-    store.undo([id_(1)], "eve")
+    listed = list(store.all_decisions())
+    assert sum(it["silenced"] for it in listed) == 4
+    # Two marks are not enough.
+    store.undo([id_(101)], "eve")
     assert recall(store).restored == (id_(2), id_(3), id_(4), id_(7))
+    assert [it["finding"] for it in store.all_decisions()] == [id_(103), id_(102)]
+    history = list(store.all_decisions(undone=True))
+    assert [(it["counts"], it["undone_by"]) for it in history] == [(True, None), (True, None), (False, "eve")]
+    store.undo([id_(102), id_(103)], "eve")
     assert set(statuses(store).values()) == {"open"}
 
 
 def test_a_decision_about_one_of_them_stands_against_the_memory(store: Store) -> None:
-    crawl(store, *[found(n) for n in range(1, 4)])
-    store.decide([id_(1)], FALSE)
+    marked(store, found(2), found(3))
     recall(store)
     store.decide([id_(2)], WORKING)
     assert recall(store).restored == (id_(2), id_(3))
-    assert statuses(store) == {id_(1): "false_positive", id_(2): "acknowledged", id_(3): "open"}
+    assert statuses(store)[id_(2)] == "acknowledged"
+    assert statuses(store)[id_(3)] == "open"
 
 
 def test_every_place_has_to_be_like_a_false_positive(store: Store) -> None:
     elsewhere = occurrence(2, "d/x", vector=looks(9))
-    crawl(store, found(1), found(2), elsewhere, found(3), occurrence(3, "d/y", vector=b""))
-    store.decide([id_(1)], FALSE)
+    marked(store, found(2), elsewhere, found(3), occurrence(3, "d/y", vector=b""))
     assert recall(store).silenced == ()
 
 
 def test_what_proves_itself_is_ranked_lower_and_what_works_is_left_alone(store: Store) -> None:
-    crawl(store, found(1), found(2, proven=True), found(3, validity=Validity.ACTIVE))
+    marked(store, found(2, proven=True), found(3, validity=Validity.ACTIVE))
     risks = {case["finding"]: case["risk"] for case in store.findings()}
-    store.decide([id_(1)], FALSE)
     assert recall(store).silenced == ()
-    assert statuses(store) == {id_(1): "false_positive", id_(2): "open", id_(3): "open"}
+    assert {statuses(store)[id_(number)] for number in (2, 3)} == {"open"}
     now = {case["finding"]: case["risk"] for case in store.findings()}
     assert now[id_(2)] == risks[id_(2)] // 2
     assert now[id_(3)] == risks[id_(3)]
     assert [row["risk"] for row in store.rows(Filter(finding=id_(2)))] == [now[id_(2)]]
-    assert store.why(id_(2)).endswith("kept, for its format proves itself")
+    assert str(why(store, 2)).endswith("kept, for its format proves itself")
 
 
 def test_what_was_compared_before_a_decision_is_not_written(store: Store) -> None:
@@ -214,7 +235,7 @@ def test_feedback_follows_the_decision_that_counts_and_holds_no_text(store: Stor
             *("finding", "source", "document", "ordinal", "rule", "harmless", "vector", "model", "at"),
         }
         for (held,) in connection.execute("SELECT vector FROM feedback"):
-            assert len(held) == DIMENSIONS + 1
+            assert len(held) == HEAD + DIMENSIONS
     connection.close()
 
 

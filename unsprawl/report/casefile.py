@@ -21,15 +21,18 @@ FORMATS: Final = ("table", "json", "markdown")
 class CaseFile:
     """``case`` is the store's short record of a finding, ``rows`` are all its occurrences, gone ones too.
 
-    ``decisions`` is the history of what people decided, ``why`` says which of their decisions about others
-    makes this one a false positive.
+    ``decisions`` is the history of what people decided about it.
     """
 
     case: Mapping[str, Any]
     rows: Sequence[Row]
     rule: RuleNote | None = None
     decisions: Sequence[Mapping[str, Any]] = ()
-    why: str = ""
+
+    @property
+    def why(self) -> str:
+        """Which decision gives it its status, in words; "" when none does."""
+        return next((row["because"] for row in self.rows if row["because"]), "")
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Name and value of what is known of the case as a whole."""
