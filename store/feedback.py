@@ -14,7 +14,9 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from unsprawl.records import Status, Validity
+from unsprawl.secret import Keys, Secret
 from unsprawl.store.prepare import VALIDITIES
+from unsprawl.store.seal import unseal
 
 __all__ = [
     "Recalled",
@@ -33,8 +35,10 @@ Token: TypeAlias = tuple[int, int]
 
 _ROWS: Final = """
 SELECT b.finding, t.decision, b.harmless, b.rule, o.provider, o.secret, o.surface, o.path, o.views,
-  o.companions, o.label, o.environment, o.context, b.vector, b.model, b.at
+  o.companions, o.label, o.environment, o.context, b.vector, b.model, b.at, o.source, o.uri, o.line,
+  o.col AS "column", o.line_end, f.sealed
 FROM feedback b
+JOIN findings f ON f.id = b.finding
 JOIN occurrences o USING (finding, source, document, ordinal)
 JOIN triage t ON t.id = (
   SELECT max(id) FROM triage WHERE finding = b.finding AND undone_at IS NULL
@@ -126,17 +130,24 @@ def recall(connection: sqlite3.Connection, found: Mapping[str, Recalled]) -> tup
     return now - before, before - now
 
 
-def feedback_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+def feedback_rows(connection: sqlite3.Connection, keys: Keys) -> Iterator[dict[str, Any]]:
     """Every judged place, for training: what was decided, and the redacted surroundings with the vector.
 
     ``harmless`` is True for false positives. ``secret`` is the preview, ``context`` has it in the place of
-    the value; ``model`` is the detection (rules and model) that saw it.
+    the value; ``value`` is a ``Secret`` where the store keeps it sealed, else None; ``model`` is the
+    detection (rules and model) that saw it.
     """
     cursor = connection.execute(_ROWS)
     names = [column[0] for column in cursor.description]
     for record in cursor:
         row = dict(zip(names, record, strict=True))
+        sealed = row.pop("sealed")
+        row["value"] = None if sealed is None else _value(unseal(keys, row["finding"].encode(), sealed))
         row["harmless"] = bool(row["harmless"])
         row["views"] = msgspec.json.decode(row["views"])
         row["companions"] = msgspec.json.decode(row["companions"])
         yield row
+
+
+def _value(opened: bytes) -> Secret:
+    return Secret(msgspec.msgpack.decode(opened, type=dict[str, bytes]).get("secret", b""))

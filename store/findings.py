@@ -201,4 +201,4 @@ class Store:
     def feedback_rows(self) -> Iterator[dict[str, Any]]:
         """Every judged place with its label, redacted surroundings and vector, for training."""
         with faults(self.path):
-            yield from feedback.feedback_rows(self._connection)
+            yield from feedback.feedback_rows(self._connection, self._keys)
