@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from unsprawl import lexicon
 from unsprawl.models.embedding import Traits
 from unsprawl.models.features import extract
 from unsprawl.models.samples import LABELS, UNKNOWN, Samples, family, negative_label
@@ -43,10 +44,6 @@ _ALPHABETS: Final = {
     "base64": _LETTERS + string.digits + "+/-_=",
     "text": _LETTERS + string.digits + 3 * "!#$%&*+.:?@",
 }
-
-
-#: What lists know is seldom hit upon by chance.
-_KNOWN: Final = {"weak": (Label.WEAK,), "placeholder": (Label.PLACEHOLDER, Label.EXAMPLE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,11 @@ def _proposals(draw: random.Random, traits: Traits, prefix: str) -> Iterator[str
     from unsprawl.models.synthesis.values import make
 
     size = max(1, round(2 ** (traits.length / 2)) - len(prefix))
-    labels = _KNOWN.get(traits.known, tuple(Label))
+    if traits.known == "weak":  # it is in the list, and hardly hit upon by chance
+        listed = [word.decode() for word in sorted(lexicon.WEAK)]
+        draw.shuffle(listed)
+        yield from (prefix + form(word) for form in (str, str.title, str.upper) for word in listed)
+    labels = tuple(Label)
     for number in range(_TRIES):
         if number % 3 == 0:
             near = max(1, round(size * draw.uniform(0.85, 1.18)))
