@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SOURCE", "Judged", "samples", "stand_in", "weighted"]
 
-#: The first part of the samples' groups, and how often they are drawn beside all others.
+#: The first part of the samples' groups.
 SOURCE: Final = "feedback"
-_SHARE: Final = 0.1
+#: How often a place is drawn beside all others, and all of them together at most: enough to be learnt, too
+#: little to unlearn the rest.
+_SHARE: Final = 0.0008
+_SHARES: Final = 0.05
 #: Values that are tried before the nearest is taken.
 _TRIES: Final = 600
 _LONGEST: Final = 4096
@@ -71,9 +74,9 @@ def samples(places: Sequence[Judged], kinds: dict[str, str]) -> Samples:
     )
 
 
-def weighted(plan: Plan) -> Plan:
-    """``plan`` with a share for what people decided: few, and all about one's own texts."""
-    return replace(plan, shares={**plan.shares, SOURCE: _SHARE})
+def weighted(plan: Plan, count: int) -> Plan:
+    """``plan`` with a share for the ``count`` places that people decided about."""
+    return replace(plan, shares={**plan.shares, SOURCE: min(_SHARES, _SHARE * count)})
 
 
 def _label(place: Judged) -> Label | None:

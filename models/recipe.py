@@ -125,7 +125,7 @@ def _fold(
     known, new = data.train(fold), data.held(fold)
     say(f"fold {fold}: {len(known)} candidates to train on, {len(new)} held out")
     plan, config = Plan(seed=recipe.seed, steps=recipe.steps), ContextConfig()
-    plan = weighted(plan) if recipe.feedback is not None else plan
+    plan = weighted(plan, len(recipe.feedback)) if recipe.feedback is not None else plan
     parts = [asdict(plan), data.hashes, fold]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     model = train(known, plan, work / f"run-{key[:12]}", config)

@@ -13,6 +13,8 @@ import pytest
 
 from unsprawl.placeholders import fill
 
+#: Decisions are looked at here, whatever the model thinks of the values.
+LEAST = 0.05
 FAMILIES = ("billing", "orders", "stock", "users", "mail")
 
 
@@ -24,7 +26,8 @@ class Desk:
         self.tree = root / "tree"
         (self.tree / "build").mkdir(parents=True)
         (root / "nightly.yaml").write_text(
-            f"store: night.db\nsources:\n  here: {{type: files, paths: [{self.tree}]}}\n"
+            f"store: night.db\nmin_confidence: {LEAST}\n"
+            f"sources:\n  here: {{type: files, paths: [{self.tree}]}}\n"
         )
         self.environment = {**os.environ, "UNSPRAWL_CONFIG_DIR": str(root / "key")}
 
@@ -39,7 +42,7 @@ class Desk:
 
     def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "unsprawl", *arguments],
+            [Path(sys.executable).with_name("unsprawl"), *arguments],
             capture_output=True,
             text=True,
             cwd=self.root,
@@ -74,6 +77,13 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    made = Desk(tmp_path_factory.mktemp("empty"))
+    made.crawl()
+    return made
 
 
 def test_twenty_marks_silence_their_siblings_and_unmarking_brings_them_back(desk: Desk) -> None:
@@ -119,6 +129,74 @@ def test_twenty_marks_silence_their_siblings_and_unmarking_brings_them_back(desk
     assert not [
         value for value in [*values, password] if value.encode() in store or value[4:14].encode() in store
     ]
+
+
+def test_fixtures_marked_by_a_filter_leave_the_scan_and_come_back(desk: Desk) -> None:
+    """25 generated hashes under ``password:``, 20 marked; beside them what must never be silenced."""
+
+    def fixture(number: int) -> None:
+        folder = desk.tree / "tests" / "fixtures" / ("more" if number >= 20 else "users")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{FAMILIES[number % 5]}-{number}.yml").write_text(
+            f"user:\n  name: {FAMILIES[number % 5]}\n  password: {fill('<hex:32>', f'h{number}')}\n"
+            "  active: true\n"
+        )
+
+    def keep(path: str, text: str) -> None:
+        place = desk.tree / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+
+    for number in range(20):
+        fixture(number)
+    keep(
+        "tests/fixtures/more/own.yml", f"user:\n  name: mail\n  password: {fill('Rk<alnum:4>#<alnum:5>!z')}\n"
+    )
+    keep("deploy/production/mail.yml", f"user:\n  name: mail\n  password: {fill('<hex:32>', 'live')}\n")
+    keep("tests/fixtures/more/token.yml", f"user:\n  name: mail\n  password: {fill('<github-token:ghp_>')}\n")
+    desk.crawl()
+    options = ("--store", "night.db", "--format", "jsonl")
+    scan = ("scan", "tree", "--min-confidence", str(LEAST), *options)
+
+    def paths(*arguments: str) -> list[str]:
+        done = desk.process(*arguments)
+        assert done.returncode == 1, done.stderr
+        return sorted({json.loads(line)["path"] for line in done.stdout.splitlines()})
+
+    kept = [
+        f"tree/{name}"
+        for name in (
+            "deploy/production/mail.yml",
+            "tests/fixtures/more/own.yml",
+            "tests/fixtures/more/token.yml",
+        )
+    ]
+    assert len(paths(*scan)) == 23
+    chosen = ("--path", "**/fixtures/users/**")
+    told = desk.triage(*chosen, "--as", "false-positive", "--reason", "generated", "--author", "ada", "--yes")
+    assert len(told["findings"]) == 20
+    assert told["silenced"] == []
+    for number in range(20, 25):
+        fixture(number)
+    assert paths(*scan) == kept
+    explained = [json.loads(line) for line in desk.process(*scan, "--all").stdout.splitlines()]
+    reasons = [row["because"] for row in explained if "/more/" in row["path"] and row["status"] != "open"]
+    assert len(reasons) == 5
+    marks = set(told["findings"])
+    assert {why.split()[2] in marks and why.startswith("like finding ") for why in reasons} == {True}
+    assert all("(false positive by ada on " in why for why in reasons)
+    assert "Silenced   5" in desk.crawl()
+    assert len({row["finding"] for row in desk.rows()}) == 3
+
+    history = desk.run("findings", "decisions", *options)
+    assert [json.loads(line)["author"] for line in history.splitlines()] == ["ada"] * 20
+    undone = desk.triage(*chosen, "--undo", "--yes")
+    assert len(undone["restored"]) == 5
+    assert len(paths(*scan)) == 28
+    desk.crawl()
+    assert len({row["finding"] for row in desk.rows()}) == 28
+    assert desk.run("findings", "decisions", *options) == ""
+    assert len(desk.run("findings", "decisions", "--all", *options).splitlines()) == 20
 
 
 def test_marks_act_at_once_on_what_is_stored(desk: Desk) -> None:
@@ -202,9 +280,8 @@ def test_a_reason_is_redacted(desk: Desk) -> None:
         (["ffffffffffffffff", "--undo"], "there is no finding"),
     ],
 )
-def test_what_contradicts_itself_is_one_line(arguments: list[str], message: str, desk: Desk) -> None:
-    desk.crawl()
-    assert message in desk.run("findings", "triage", "--store", "night.db", *arguments, code=2)
+def test_what_contradicts_itself_is_one_line(arguments: list[str], message: str, empty: Desk) -> None:
+    assert message in empty.run("findings", "triage", "--store", "night.db", *arguments, code=2)
 
 
 def test_a_store_that_is_not_there_is_not_made(desk: Desk) -> None:
