@@ -206,27 +206,42 @@ def _judge(rows: _Rows, vectors: Sequence[bytes]) -> list[Likeness | None]:
     import numpy as np
 
     apart = np.float32(-1)
-    nearness = np.round(_matrix(vectors) @ rows.vectors.T, 4)
+    nearness = _matrix(vectors) @ rows.vectors.T
+    # Most are like nothing, and that is seen at once.
+    some = np.flatnonzero(nearness.max(axis=1) >= np.float32(LOOSE) - np.float32(1e-4))
+    found: list[Likeness | None] = [None] * len(vectors)
+    if not len(some):
+        return found
+    nearness = np.round(nearness[some], 4)
     # The nearest sighting of each finding stands for it. Of a false positive: of those with weight.
-    lighter = rows.places[None, :] < _places(vectors)[:, None]
+    lighter = rows.places[None, :] < _places(vectors)[some, None]
     confirmed = np.where(rows.harmless, apart, np.maximum.reduceat(nearness, rows.starts, axis=1)).max(axis=1)
     false = np.where(
         rows.harmless,
         np.maximum.reduceat(np.where(lighter, apart, nearness), rows.starts, axis=1),
         apart,
     )
-    best = false.argmax(axis=1)
-    found: list[Likeness | None] = []
-    for number in range(len(vectors)):
-        agreeing = _agreeing(np.sort(false[number])[::-1], float(confirmed[number]))
-        similarity = round(float(false[number, best[number]]), 4)
-        found.append(Likeness(rows.findings[best[number]], similarity, agreeing) if agreeing else None)
+    nearest = -np.sort(np.partition(-false, min(_MOST, false.shape[1]) - 1, axis=1)[:, :_MOST], axis=1)
+    nearest = np.pad(nearest, ((0, 0), (0, max(0, _MOST - nearest.shape[1]))), constant_values=apart)
+    for number, radius in enumerate(_radii(nearest, confirmed).tolist()):
+        if radius:
+            best = int(false[number].argmax())
+            agreeing = int((false[number] >= np.float32(radius)).sum())
+            similarity = round(float(false[number, best]), 4)
+            found[some[number]] = Likeness(rows.findings[best], similarity, agreeing)
     return found
 
 
-def _agreeing(false: NDArray[np.float32], confirmed: float) -> int:
-    """How many false positives say so, 0 when they are too few. ``false``: their nearness, descending."""
-    for count, radius in RULES:
-        if len(false) >= count and false[count - 1] >= radius and confirmed < false[count - 1]:
-            return int((false >= radius).sum())
-    return 0
+#: Neighbours that are looked at.
+_MOST: Final = max(count for count, _ in RULES)
+
+
+def _radii(nearest: NDArray[np.float32], confirmed: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Within which radius false positives say so, 0 when they are too few. ``nearest``: the nearest first."""
+    import numpy as np
+
+    radii = np.zeros(len(nearest))
+    for count, radius in reversed(RULES):
+        last = nearest[:, count - 1]
+        radii[(last >= np.float32(radius)) & (confirmed < last)] = radius
+    return radii

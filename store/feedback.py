@@ -33,6 +33,8 @@ __all__ = [
 #: Changes whenever somebody decides, or takes back a decision.
 Token: TypeAlias = tuple[int, int]
 
+#: Different surroundings of one finding that are held against others.
+_PLACES: Final = 100
 _ROWS: Final = """
 SELECT b.finding, t.decision, b.harmless, b.rule, o.provider, o.secret, o.surface, o.path, o.views,
   o.companions, o.label, o.environment, o.context, b.vector, b.model, b.at, o.source, o.uri, o.line,
@@ -81,11 +83,14 @@ def remember(connection: sqlite3.Connection, finding: str, *, harmless: bool | N
 
 
 def marks(connection: sqlite3.Connection, limit: int) -> list[tuple[str, str, bool, bytes]]:
-    """Finding, rule, whether it is a false positive, vector: the newest ``limit`` of them."""
+    """Finding, rule, whether it is a false positive, vector: the newest ``limit``, a hundred a finding."""
     rows = connection.execute(
-        "SELECT finding, rule, harmless, vector FROM feedback"
-        " ORDER BY at DESC, finding, source, document, ordinal LIMIT ?",
-        (limit,),
+        "SELECT finding, rule, harmless, vector FROM ("
+        " SELECT finding, rule, harmless, vector, at,"
+        " row_number() OVER (PARTITION BY finding ORDER BY source, document, ordinal) AS place"
+        " FROM feedback GROUP BY finding, rule, harmless, vector"
+        ") WHERE place <= ? ORDER BY at DESC, finding, place LIMIT ?",
+        (_PLACES, limit),
     )
     return [(finding, rule, bool(harmless), vector) for finding, rule, harmless, vector in rows]
 

@@ -176,10 +176,10 @@ class Store:
         with self._lock, faults(self.path):
             return feedback.marks(self._connection, limit)
 
-    def unjudged(self, rules: frozenset[str]) -> list[feedback.Sighting]:
-        """The places of open findings of these rules that may be compared with what was judged."""
-        with self._lock, faults(self.path):
-            return list(feedback.unjudged(self._connection, rules))
+    def unjudged(self, rules: frozenset[str]) -> Iterator[feedback.Sighting]:
+        """The places of open findings of these rules that can be compared with what was judged."""
+        with faults(self.path):
+            yield from feedback.unjudged(self._connection, rules)
 
     def decided(self) -> feedback.Token:
         """Changes whenever somebody decides, or takes a decision back."""

@@ -6,7 +6,7 @@ makes nothing be read again, taking it back loses nothing, and what is silenced 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,8 @@ __all__ = ["Change", "load", "recall"]
 
 #: Somebody who decides faster than this can be compared with is waited for no longer.
 _ATTEMPTS: Final = 5
+#: Places that are held in memory.
+_AT_ONCE: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,20 @@ def recall(store: Store) -> Change:
 
 def _compare(sightings: Iterable[Sighting], memory: Memory) -> dict[str, Recalled]:
     """What each finding is like, as far as every one of its places is like something."""
-    by_rule: dict[str, list[Sighting]] = {}
-    for sighting in sightings:
-        by_rule.setdefault(sighting.rule, []).append(sighting)
+    found: dict[str, Recalled] = {}
+    held: dict[str, list[Sighting]] = {}
+    count = 0
+    for _, places in groupby(sightings, key=lambda sighting: sighting.finding):
+        for place in places:
+            held.setdefault(place.rule, []).append(place)
+            count += 1
+        if count >= _AT_ONCE:
+            found |= _compare_some(held, memory)
+            held, count = {}, 0
+    return found | _compare_some(held, memory)
+
+
+def _compare_some(by_rule: Mapping[str, list[Sighting]], memory: Memory) -> dict[str, Recalled]:
     found: dict[str, Recalled] = {}
     for rule, places in by_rule.items():
         judged = zip(places, memory.judge(rule, [place.vector for place in places]), strict=True)
