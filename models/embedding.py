@@ -1,6 +1,6 @@
 """What a candidate's surroundings look like, as a short vector that tells no value.
 
-    version (1 byte) ‖ place (1) ‖ traits of the value (4) ‖ DIMENSIONS components, a signed byte each
+    version (1 byte) ‖ place (1) ‖ traits of the value, veiled (4) ‖ DIMENSIONS components, a signed byte each
 
 The components sum hashed features of five groups, each with a fixed share of the squared length:
 
@@ -11,8 +11,9 @@ The components sum hashed features of five groups, each with a fixed share of th
     rule     0.05   what found it
 
 The value takes part by its shape alone. Letters mixed with digits are taken for values wherever they stand,
-and enter as such. Features are hashed under a key of the store's owner: who has the vectors and not the
-key cannot even test whether a word stood there. The vector is made of no model: it outlives a retraining.
+and enter as such. Features are hashed under a key of the store's owner, and the traits are veiled with it:
+who has the vectors and not the key cannot even test whether a word stood there. No model takes part, so that
+vectors outlive its retraining.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ __all__ = [
     "Surroundings",
     "Traits",
     "place",
-    "traits",
 ]
 
 DIMENSIONS: Final = 256
@@ -130,18 +130,15 @@ class Traits:
             known,
         )
 
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Traits:
+        length, classes, alphabet, habits = packed
+        reads, known = _READS[habits >> 4], _KNOWN[habits & 3]
+        return cls(length, classes, _ALPHABETS[alphabet], reads, bool(habits & 4), known)
+
     def packed(self) -> bytes:
         habits = _READS.index(self.reads) << 4 | self.random << 2 | _KNOWN.index(self.known)
         return bytes((self.length, self.classes, _ALPHABETS.index(self.alphabet), habits))
-
-
-def traits(vector: bytes) -> Traits:
-    """The traits of the value that a vector was made of. ``ValueError`` for a vector of another version."""
-    if len(vector) != HEAD + DIMENSIONS or vector[0] != VERSION:
-        raise ValueError("a vector of another version")
-    length, classes, alphabet, habits = vector[2:HEAD]
-    reads, known = _READS[habits >> 4], _KNOWN[habits & 3]
-    return Traits(length, classes, _ALPHABETS[alphabet], reads, bool(habits & 4), known)
 
 
 def place(document: Document, candidate: Candidate) -> int:
@@ -164,6 +161,7 @@ class Surroundings:
             digest = name(feature)
             return digest[0], 1 if digest[1] & 1 else -1
 
+        self._name = name
         self._component = component
 
     def embed(self, document: Document, candidate: Candidate) -> bytes:
@@ -177,8 +175,25 @@ class Surroundings:
                 index, sign = self._component(f"{group} {feature}")
                 sums[index] += sign * weight
         peak = max(map(abs, sums)) or 1.0
-        head = bytes((VERSION, place(document, candidate))) + found.packed()
-        return head + bytes(round(_PEAK * component / peak) & 0xFF for component in sums)
+        body = bytes(round(_PEAK * component / peak) & 0xFF for component in sums)
+        return bytes((VERSION, place(document, candidate))) + self._veiled(found.packed(), body) + body
+
+    def traits(self, vector: bytes) -> Traits:
+        """The traits of the value that ``vector`` was made of.
+
+        ``ValueError`` for a vector of another version, or of another key as far as that can be seen.
+        """
+        if len(vector) != HEAD + DIMENSIONS or vector[0] != VERSION:
+            raise ValueError("a vector of another version")
+        try:
+            return Traits.unpacked(self._veiled(vector[2:HEAD], vector[HEAD:]))
+        except IndexError:
+            raise ValueError("a vector of another key") from None
+
+    def _veiled(self, packed: bytes, body: bytes) -> bytes:
+        """With a keyed pad; the same again takes it off. A length alone would help who guesses a password."""
+        pad = self._name(f"traits {body.hex()}")
+        return bytes(one ^ other for one, other in zip(packed, pad, strict=False))
 
 
 _CLASSES: Final = {

@@ -32,8 +32,8 @@ __all__ = ["SOURCE", "Judged", "samples", "stand_in", "weighted"]
 SOURCE: Final = "feedback"
 #: How often a place is drawn beside all others, and all of them together at most: enough to be learnt, too
 #: little to unlearn the rest.
-_SHARE: Final = 0.0008
-_SHARES: Final = 0.05
+_SHARE: Final = 0.0003
+_SHARES: Final = 0.03
 #: Values that are tried before the nearest is taken.
 _TRIES: Final = 600
 _LONGEST: Final = 4096

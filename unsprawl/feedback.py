@@ -18,6 +18,7 @@ from unsprawl.secret import Keys, Secret
 if TYPE_CHECKING:
     from unsprawl.config import Config
     from unsprawl.detectors.detector import ContentDetector
+    from unsprawl.models.embedding import Surroundings
     from unsprawl.models.feedback import Judged
     from unsprawl.store.findings import Store
 
@@ -28,7 +29,8 @@ __all__ = ["Gathered", "gather"]
 class Gathered:
     """``places`` to train on. ``read``, ``sealed`` and ``made`` count where their values come from.
 
-    ``left`` counts those that teach nothing: of an exact format whose value nobody has.
+    ``left`` counts those that teach nothing: of an exact format whose value nobody has, or with a vector of
+    an earlier version.
     """
 
     places: tuple[Judged, ...]
@@ -40,10 +42,12 @@ class Gathered:
 
 def gather(store: Store, keys: Keys, config: Config | None, detector: ContentDetector) -> Gathered:
     """All judged places of ``store``. ``config`` lets its sources be read again; ``keys`` are the store's."""
+    from unsprawl.models.embedding import Surroundings
     from unsprawl.models.feedback import Judged
 
     places: list[Judged] = []
     read = sealed = made = left = 0
+    embedding = Surroundings(keys.namer("surroundings"))
     rows = sorted(store.feedback_rows(), key=lambda row: (row["source"], _address(row), row["finding"]))
     for (source, address), group in groupby(rows, key=lambda row: (row["source"], _address(row))):
         judged = list(group)
@@ -63,9 +67,13 @@ def gather(store: Store, keys: Keys, config: Config | None, detector: ContentDet
             if row["value"] is None and (rule is None or rule.kind == "exact"):
                 left += 1
                 continue
+            try:
+                places.append(Judged(row["finding"], *_stored(row, embedding), row["harmless"]))
+            except ValueError:  # a vector of an earlier version: the next crawl replaces it
+                left += 1
+                continue
             sealed += row["value"] is not None
             made += row["value"] is None
-            places.append(Judged(row["finding"], *_stored(row), row["harmless"]))
     return Gathered(tuple(places), read, sealed, made, left)
 
 
@@ -96,14 +104,13 @@ def _scan(detector: Detector, document: Document | None) -> Iterator[Candidate]:
         return
 
 
-def _stored(row: dict[str, Any]) -> tuple[Document, Candidate]:
+def _stored(row: dict[str, Any], embedding: Surroundings) -> tuple[Document, Candidate]:
     """The stored line around the value, or around a stand-in."""
-    from unsprawl.models.embedding import traits
     from unsprawl.models.feedback import stand_in
 
     preview = str(row["secret"])
     prefix = preview.partition("…")[0]
-    secret = row["value"] or Secret(stand_in(traits(row["vector"]), prefix, row["finding"]), prefix)
+    secret = row["value"] or Secret(stand_in(embedding.traits(row["vector"]), prefix, row["finding"]), prefix)
     value = secret.reveal()
     before, after = _around(str(row["context"]), preview, row["column"])
     path, _, member = str(row["path"]).partition("!/")

@@ -19,7 +19,6 @@ from unsprawl.models.embedding import (
     Surroundings,
     Traits,
     place,
-    traits,
 )
 from unsprawl.models.memory import LOOSE, NEAR, Likeness, Mark, Memory, Remembering
 from unsprawl.records import Candidate, Check, Document, Validity
@@ -97,10 +96,11 @@ def test_a_vector_has_a_head_and_a_byte_a_component() -> None:
     one = vector()
     assert len(one) == HEAD + DIMENSIONS
     assert one[:2] == bytes([VERSION, ELSEWHERE])
-    assert traits(one) == Traits.of(FIRST.encode())
+    assert EMBEDDING.traits(one) == Traits.of(FIRST.encode())
+    assert one[2:HEAD] != Traits.of(FIRST.encode()).packed()
     assert one == vector()
     with pytest.raises(ValueError, match="another version"):
-        traits(b"\x07" + one[1:])
+        EMBEDDING.traits(b"\x07" + one[1:])
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_traits_are_shared_by_millions() -> None:
 def test_traits_are_packed_and_unpacked(value: bytes) -> None:
     packed = Traits.of(value).packed()
     assert len(packed) == HEAD - 2
-    assert traits(bytes([VERSION, 0]) + packed + bytes(DIMENSIONS)) == Traits.of(value)
+    assert Traits.unpacked(packed) == Traits.of(value)
 
 
 def test_an_embedding_takes_less_than_a_fifth_of_a_millisecond() -> None:
