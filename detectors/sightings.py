@@ -25,12 +25,12 @@ _JUNK: Final = 16
 #: Filters that are often wrong about what people chose; the classifier may see what they refuse. The other
 #: reasons leave nothing to judge: of code, names and references next to nothing is ever a credential.
 _DOUBTS: Final = frozenset(
-    {"key names something else", "low entropy", "number", "prose", "type of a variable"}
+    {"hash", "key names something else", "low entropy", "made up", "number", "prose", "type of a variable"}
 )
 #: This one is wrong about strings where no drawn key is expected.
 _DOUBT_OF_STRINGS: Final = "words"
 #: What nobody would encode for a key.
-_STAND_INS: Final = frozenset({"placeholder", "reference"})
+_STAND_INS: Final = frozenset({"made up", "placeholder", "reference"})
 _QUOTES: Final = (b'"', b"'", b"`")
 _CONTROLS: Final = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27}) + b"\x7f"
 

@@ -95,7 +95,7 @@ _FILE: Final = re.compile(
     rb"[\w-]*/[\w./-]+|[\w-]+\.(?:js|py|rb|go|java|php|pp|erb|css|html?|json|c|h|ts|txt|md|jar|tar|gz|zip|whl)$"
 )
 _HUMP: Final = re.compile(rb"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
-_HASH_SIZES: Final = (32, 40, 56, 64, 96, 128)
+_HASH_SIZES: Final = np.array([32, 40, 56, 64, 96, 128])
 
 _OPERATORS: Final = [
     tuple(float(at == number) for at in range(len(_JOINTS) + 1)) for number in range(len(_JOINTS) + 1)
@@ -124,13 +124,27 @@ def _classes() -> Bytes:
 
 _CLASS: Final = _classes()
 _FOLD: Final = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], np.uint8)
-_VOWELS: Final = np.isin(np.arange(256), list(b"aeiouAEIOU"))
-_HEXES: Final = np.isin(np.arange(256), list(b"0123456789abcdefABCDEF"))
-_BASES: Final = np.isin(
-    np.arange(256), list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")
-)
 #: Signs whose presence in a value is a feature of its own.
 _SIGNS: Final = np.frombuffer(b"_-./:@=#!$%^&*+~?()[]{}<>|,;\\\"' ", np.uint8)
+
+
+def _kinds() -> Floats:
+    """What each byte counts for, a column each: the six classes, hexadecimal, base64, vowels, the signs."""
+    every = np.arange(256)
+    hexes = np.isin(every, list(b"0123456789abcdefABCDEF"))
+    bases = np.isin(every, list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"))
+    vowels = np.isin(every, list(b"aeiouAEIOU"))
+    classes = [one == _CLASS for one in range(_LOWER, _HIGH + 1)]
+    return np.stack([*classes, hexes, bases, vowels, *(every == sign for sign in _SIGNS)], 1).astype(
+        np.float32
+    )
+
+
+_KINDS_OF: Final = _kinds()
+#: How many numbers of a value and its line come before those of the signs in it.
+_PLAIN: Final = 29
+#: ``n * log2(n)`` of how often a byte stands in a value.
+_BITS: Final = np.array([n * np.log2(n) if n else 0 for n in range(81)], np.float32)
 _LENGTHS: Final = np.array([4, 6, 8, 10, 12, 15, 16, 20, 24, 31, 32, 36, 40, 48, 64, 80, 128, 256])
 
 # Words are hashed by a polynomial over the bytes, modulo 2**32: any stretch's hash follows from the running
@@ -295,73 +309,51 @@ def _facts(
 
 
 def _counted(rows: Bytes, lengths: Floats) -> Floats:
-    """What can be counted in the bytes, for all rows at once."""
+    """What can be counted in the bytes, for all rows at once.
+
+    How often each byte stands in a value tells most of it: one histogram, one product.
+    """
+    count = len(rows)
     value = rows[:, :80]
-    classes = _CLASS[value]
-    held = classes > 0
-    size = np.maximum(held.sum(1), 1).astype(np.float32)
-    shares = [(classes == one).sum(1) / size for one in range(_LOWER, _HIGH + 1)]
-    hexes = (_HEXES[value] & held).sum(1) / size
-    bases = (_BASES[value] & held).sum(1) / size
-    letters = np.maximum((classes == _LOWER).sum(1) + (classes == _UPPER).sum(1), 1)
-    vowels = _VOWELS[value].sum(1) / letters
-    both = held[:, 1:] & held[:, :-1]
-    turns = ((classes[:, 1:] != classes[:, :-1]) & both).sum(1) / size
-    humps = ((classes[:, 1:] == _UPPER) & (classes[:, :-1] == _LOWER)).sum(1) / size
-    ordered = np.sort(value, axis=1)
-    fresh = np.ones(ordered.shape, bool)
-    fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    fresh &= ordered > 0
-    distinct = fresh.sum(1) / size
-    repeats = ((value[:, 1:] == value[:, :-1]) & both).sum(1) / size
-    steps = ((np.abs(value[:, 1:].astype(np.int16) - value[:, :-1]) == 1) & both).sum(1) / size
-    counts = (value[:, :, None] == _SIGNS).any(1) if len(rows) <= 64 else _signs(value)
-    left, right = _CLASS[rows[:, 80:176]], _CLASS[rows[:, 176:208]]
+    places = value + (np.arange(count, dtype=np.int32) << 8)[:, None]
+    often = np.bincount(places.ravel(), minlength=count << 8).reshape(count, 256)
+    often[:, 0] = 0
+    sums = often.astype(np.float32) @ _KINDS_OF
+    size = np.maximum(80 - (value == 0).sum(1), 1).astype(np.float32)
+    lower, upper, digits, hexes = sums[:, 0], sums[:, 1], sums[:, 2], sums[:, 6]
+    entropy = np.log2(size) - _BITS[often].sum(1) / size
+    classes = _CLASS[rows[:, :208]]
+    first, second = classes[:, :79], classes[:, 1:80]
+    both = (first > 0) & (second > 0)
+    step = np.abs(value[:, 1:].astype(np.int16) - value[:, :-1])
     log = np.log2(np.maximum(lengths, 1)) / 4
-    numbers = [
-        *shares,
-        hexes,
-        bases,
-        vowels,
-        turns,
-        humps,
-        distinct,
-        _entropy(ordered, size) / 5,
-        repeats,
-        steps,
-        log,
-        log * log,
-        (left > 0).sum(1) / 96,
-        (right > 0).sum(1) / 32,
-        (left == _SPACE).sum(1) / 16,
-        (left == _SIGN).sum(1) / 32,
-        (classes[:, 0] == _DIGIT),
-        (classes[:, 0] == _UPPER),
-        (hexes == 1) & np.isin(lengths, _HASH_SIZES),
-        shares[2] == 1,
-        (shares[0] == 1),
-        (shares[1] == 1),
-        shares[0] + shares[1] == 1,
-        shares[0] + shares[1] + shares[2] == 1,
-    ]
-    lengths_from = lengths[:, None] <= _LENGTHS
-    return np.concatenate((np.stack(numbers, 1), counts, lengths_from), axis=1, dtype=np.float32)
-
-
-def _signs(value: Bytes) -> npt.NDArray[np.bool_]:
-    return np.stack([(value == sign).any(1) for sign in _SIGNS], 1)
-
-
-def _entropy(ordered: Bytes, size: Floats) -> Floats:
-    """Bits a byte of sorted rows, padding aside."""
-    count = len(ordered)
-    keys = (np.arange(count, dtype=np.int64)[:, None] << 8 | ordered).ravel()
-    edges = np.flatnonzero(np.diff(keys, prepend=-1, append=keys[-1] + 1))
-    runs = np.diff(edges)
-    keys = keys[edges[:-1]]
-    runs, keys = runs[keys & 255 > 0], keys[keys & 255 > 0]
-    bits = np.bincount(keys >> 8, runs * np.log2(runs), minlength=count)
-    return (np.log2(size) - bits / size).astype(np.float32)
+    end = _PLAIN + len(_SIGNS)
+    out = np.empty((count, end + len(_LENGTHS)), np.float32)
+    out[:, :8] = sums[:, :8] / size[:, None]
+    out[:, 8] = sums[:, 8] / np.maximum(lower + upper, 1)
+    out[:, 9] = ((second != first) & both).sum(1) / size
+    out[:, 10] = ((second == _UPPER) & (first == _LOWER)).sum(1) / size
+    out[:, 11] = (often > 0).sum(1) / size
+    out[:, 12] = entropy / 5
+    out[:, 13] = ((step == 0) & both).sum(1) / size
+    out[:, 14] = ((step == 1) & both).sum(1) / size
+    out[:, 15] = log
+    out[:, 16] = log * log
+    out[:, 17] = (classes[:, 80:176] > 0).sum(1) / 96
+    out[:, 18] = (classes[:, 176:] > 0).sum(1) / 32
+    out[:, 19] = (classes[:, 80:176] == _SPACE).sum(1) / 16
+    out[:, 20] = (classes[:, 80:176] == _SIGN).sum(1) / 32
+    out[:, 21] = classes[:, 0] == _DIGIT
+    out[:, 22] = classes[:, 0] == _UPPER
+    out[:, 23] = (hexes == size) & (lengths[:, None] == _HASH_SIZES).any(1)
+    out[:, 24] = digits == size
+    out[:, 25] = lower == size
+    out[:, 26] = upper == size
+    out[:, 27] = lower + upper == size
+    out[:, 28] = lower + upper + digits == size
+    out[:, _PLAIN:end] = sums[:, 9:] > 0
+    out[:, end:] = lengths[:, None] <= _LENGTHS
+    return out
 
 
 def _words(rows: Bytes) -> Indices:

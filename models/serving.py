@@ -25,12 +25,8 @@ FOLDER: Final = Path(__file__).parent / "context"
 _MODEL: Final = "model.onnx"
 _CONFIG: Final = "config.json"
 _INPUTS: Final = ("rows", "numbers", "words", "grams")
-#: The least that an exact format keeps, unless it is a placeholder.
-_FLOOR: Final = 0.6
 #: How much of the verdict on a format that needs a name beside it is the baseline's.
 _SHARE: Final = 0.5
-#: Below it no preset reports a generic value.
-_UNSEEN: Final = 0.1
 _POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
 _TINY: Final = 1e-4
 
@@ -114,8 +110,8 @@ class ContextClassifier:
         ]
 
     def _first(self, pair: tuple[Document, Candidate], kind: str, probability: float) -> Verdict:
-        """The baseline's verdict; it costs as much as the network, so not for what nobody will see."""
-        if kind == "generic" and probability < _UNSEEN:
+        """The baseline's verdict; it costs as much as the network, so not for what no preset reports."""
+        if kind == "generic" and probability < self.presets["broad"]:
             return Verdict(probability, Label.EXAMPLE)
         return self._baseline.score([pair])[0]
 
@@ -146,7 +142,9 @@ class ContextClassifier:
         confidence = float(probability)
         if kind == "exact":
             confidence = (confidence + first.confidence) / 2
-            confidence = first.confidence if first.label is Label.PLACEHOLDER else max(_FLOOR, confidence)
+            # The default never drops a vendor's format, unless it says itself that it stands for one.
+            least = self.presets["balanced"]
+            confidence = first.confidence if first.label is Label.PLACEHOLDER else max(least, confidence)
         elif kind == "contextual":
             mean = (1 - _SHARE) * _logit(confidence) + _SHARE * _logit(first.confidence)
             confidence = 1 / (1 + math.exp(-mean))

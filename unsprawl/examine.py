@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import traceback
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from unsprawl.errors import AuthError, SourceError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from unsprawl.detectors.rules import Rule
     from unsprawl.redaction import Redactor
 
-__all__ = ["Examined", "Examiner", "defect", "finding_of", "severity_of"]
+__all__ = ["Examined", "Examiner", "Looked", "defect", "finding_of", "severity_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +99,26 @@ class Examined:
 _NOTHING: Final = Examined((), ())
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the detector found in a document, to be judged together with what it finds in others.
+
+    ``document`` is without its body: whoever waits must not hold what was read.
+    """
+
+    document: Document
+    candidates: list[Candidate]
+    gaps: list[Gap]
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What is counted within one document: ordinals by finding, attributes by member."""
+
+    ordinals: dict[str, int] = field(default_factory=dict)
+    attrs: dict[str, Mapping[str, Json]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examiner:
     """Detector, classifier, keys and redactor of one process.
@@ -123,19 +143,63 @@ class Examiner:
         return f"{self.detector.version}+{self.classifier.version}"
 
     def examine(self, source: str, surface: str, document: Document) -> Examined:
-        """Scan ``document``. Never raises for its content; ``AuthError`` passes, it concerns the source."""
-        occurrences: list[Occurrence] = []
+        """Scan and judge ``document``. Never raises for its content; ``AuthError`` concerns the source."""
+        looked = self.look(source, surface, document)
+        return looked if isinstance(looked, Examined) else self.conclude(source, surface, [looked])[0]
+
+    def look(self, source: str, surface: str, document: Document) -> Examined | Looked:
+        """Scan ``document``. What holds more than the classifier takes at once is judged on the way."""
         gaps: list[Gap] = []
+        occurrences: list[Occurrence] = []
         try:
             found = self.detector.scan(document)
             if found == ():
                 return _NOTHING  # like most
-            for occurrence in self._occurrences(source, surface, document, found, gaps):
-                occurrences.append(occurrence)  # noqa: PERF402  # what came before an error is kept
+            candidates = self._candidates(document, found, gaps)
+            head = list(islice(candidates, _GROUP + 1))
+            if 0 < len(head) <= _GROUP:
+                return Looked(replace(document, body=b""), head, gaps)
+            account = _Account()
+            for group, around in _groups(chain(head, candidates)):
+                verdicts = self.classifier.score([(document, candidate) for candidate in group])
+                for occurrence in self._reported(
+                    source, surface, document, group, verdicts, around, account, gaps
+                ):
+                    occurrences.append(occurrence)  # noqa: PERF402  # what came before an error is kept
         except AuthError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever fails: one document, not the crawl
             gaps.append(self._break(error, document.uri))
+        return Examined(tuple(occurrences), tuple(gaps))
+
+    def conclude(self, source: str, surface: str, looked: Sequence[Looked]) -> list[Examined]:
+        """The verdicts on what was found in several documents, in their order. Raises ``AuthError`` only."""
+        try:
+            verdicts = iter(
+                self.classifier.score([(one.document, found) for one in looked for found in one.candidates])
+            )
+        except Exception as error:  # noqa: BLE001
+            if len(looked) > 1:
+                return [examined for one in looked for examined in self.conclude(source, surface, [one])]
+            gaps = [*looked[0].gaps, self._break(error, looked[0].document.uri)]
+            return [Examined((), tuple(gaps))]
+        return [
+            self._concluded(source, surface, one, list(islice(verdicts, len(one.candidates))))
+            for one in looked
+        ]
+
+    def _concluded(self, source: str, surface: str, looked: Looked, verdicts: list[Verdict]) -> Examined:
+        occurrences: list[Occurrence] = []
+        found, gaps = looked.candidates, looked.gaps
+        try:
+            for occurrence in self._reported(
+                source, surface, looked.document, found, verdicts, found, _Account(), gaps
+            ):
+                occurrences.append(occurrence)  # noqa: PERF402
+        except AuthError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            gaps.append(self._break(error, looked.document.uri))
         return Examined(tuple(occurrences), tuple(gaps))
 
     def gap(self, skipped: Skipped) -> Gap:
@@ -155,31 +219,30 @@ class Examiner:
         parents = tuple(self.redactor.text(parent) for parent in unit.parents)
         return Unit(name, self.redactor.text(unit.title or unit.id), parents)
 
-    def _occurrences(
+    def _reported(
         self,
         source: str,
         surface: str,
         document: Document,
-        found: Iterable[Candidate | Skipped],
+        group: list[Candidate],
+        verdicts: Sequence[Verdict],
+        around: list[Candidate],
+        account: _Account,
         gaps: list[Gap],
     ) -> Iterator[Occurrence]:
-        ordinals: dict[str, int] = {}
-        attrs_of: dict[str, Mapping[str, Json]] = {}
-        for group, around in _groups(self._candidates(document, found, gaps)):
-            verdicts = self.classifier.score([(document, candidate) for candidate in group])
-            blocks = _blocks(around)
-            for candidate, verdict in zip(group, verdicts, strict=True):
-                exact = candidate.check is not None and candidate.check.exact
-                if verdict.confidence < self.min_confidence and not exact:
-                    continue
-                if candidate.member not in attrs_of:
-                    attrs_of[candidate.member] = self._attrs(document, candidate.member, gaps)
-                attrs = attrs_of[candidate.member]
-                known = _neighbours(candidate, blocks)
-                occurrence = self._occurrence(source, surface, document, candidate, verdict, attrs, known)
-                ordinal = ordinals.get(occurrence.finding, 0)
-                ordinals[occurrence.finding] = ordinal + 1
-                yield replace(occurrence, ordinal=ordinal)
+        blocks = _blocks(around)
+        for candidate, verdict in zip(group, verdicts, strict=True):
+            exact = candidate.check is not None and candidate.check.exact
+            if verdict.confidence < self.min_confidence and not exact:
+                continue
+            if candidate.member not in account.attrs:
+                account.attrs[candidate.member] = self._attrs(document, candidate.member, gaps)
+            attrs = account.attrs[candidate.member]
+            known = _neighbours(candidate, blocks)
+            occurrence = self._occurrence(source, surface, document, candidate, verdict, attrs, known)
+            ordinal = account.ordinals.get(occurrence.finding, 0)
+            account.ordinals[occurrence.finding] = ordinal + 1
+            yield replace(occurrence, ordinal=ordinal)
 
     def _candidates(
         self, document: Document, found: Iterable[Candidate | Skipped], gaps: list[Gap]

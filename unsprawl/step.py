@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
 from unsprawl.errors import AuthError, SourceError
-from unsprawl.examine import Examiner, defect
+from unsprawl.examine import Examined, Examiner, Looked, defect
 from unsprawl.records import (
     Batch,
     Counts,
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "accepted", "step"]
 
 _FATAL: Final = "scan it alone, with more memory; the rest of the crawl went on"
+
+#: So many candidates are judged at once, of as many documents as it takes.
+_TOGETHER: Final = 64
 
 _Gapped = TypeVar("_Gapped", Gap, Skipped)
 
@@ -108,6 +111,7 @@ def step(
     scanned, for the reason given there.
     """
     done, tally = _Tally(), _Tally()
+    waiting = _Waiting(source, examiner, accept, remember)
     deadline = time.monotonic() + budget.seconds
     reached: Cursor | None = None
     failure: Gap | None = None
@@ -125,13 +129,14 @@ def step(
                     tally.gaps.append(examiner.gap(accepted(Skipped(event.uri, avoid[name], _FATAL), accept)))
                     continue
                 begin(name)
-                _take(event, name, source, examiner, accept, tally, remember=remember)
+                waiting.take(event, name, tally)
                 begin(b"")
             elif isinstance(event, Unchanged):
                 tally.unchanged += event.count
             elif isinstance(event, Skipped):
                 tally.gaps.append(examiner.gap(accepted(event, accept)))
             else:
+                waiting.settle(tally)
                 done.absorb(tally)
                 tally, reached = _Tally(), event.cursor
                 # An empty cursor says "from the start": nobody could go on from there.
@@ -143,6 +148,10 @@ def step(
         fatal = isinstance(error, AuthError)
     except Exception as error:  # noqa: BLE001  # a defect of one source must not end the others
         failure = examiner.gap(defect(error, unit.id, "reading"))
+    try:
+        waiting.settle(tally)
+    except AuthError as error:
+        failure, fatal = examiner.gap(Skipped(unit.id, error.message, error.hint)), True
     done.absorb(tally)
     return Batch(
         source=source.name,
@@ -159,36 +168,58 @@ def step(
     )
 
 
-def _take(
-    document: Document,
-    name: bytes,
-    source: Source,
-    examiner: Examiner,
-    accept: Sequence[AcceptedGap],
-    tally: _Tally,
-    *,
-    remember: bool,
-) -> None:
-    if isinstance(document.body, bytes):
-        examined = examiner.examine(source.name, source.type, document)
-        tally.read_bytes += len(document.body)
-    else:
-        meter = _Meter()
-        examined = examiner.examine(source.name, source.type, meter.watch(document, document.body))
-        tally.read_bytes += meter.read_bytes
-    tally.read += 1
-    if examined.occurrences:
-        tally.occurrences += examined.occurrences
-    if examined.gaps:
-        tally.gaps += [accepted(gap, accept) for gap in examined.gaps]
-    # Only what was read wholly is remembered: a broken archive is met again on the next run, and what
-    # an unread part held is not taken for gone.
-    if remember and examined.whole:
-        tally.documents.append(name)
-        if document.version is not None:
-            if document.key and document.key != document.uri:
-                name = examiner.keys.name(source.name, document.key)
-            tally.seen.append((name, document.version))
+class _Waiting:
+    """Scanned documents whose candidates wait for more: the classifier is cheapest when it judges many."""
+
+    def __init__(
+        self, source: Source, examiner: Examiner, accept: Sequence[AcceptedGap], remember: bool
+    ) -> None:
+        self._source, self._examiner, self._accept, self._remember = source, examiner, accept, remember
+        self._looked: list[tuple[Looked, bytes]] = []
+        self._candidates = 0
+
+    def take(self, document: Document, name: bytes, tally: _Tally) -> None:
+        """Scan ``document``; what was found in it enters ``tally`` now or when others are judged."""
+        source = self._source
+        if isinstance(document.body, bytes):
+            looked = self._examiner.look(source.name, source.type, document)
+            tally.read_bytes += len(document.body)
+        else:
+            meter = _Meter()
+            looked = self._examiner.look(source.name, source.type, meter.watch(document, document.body))
+            tally.read_bytes += meter.read_bytes
+        tally.read += 1
+        if isinstance(looked, Examined):
+            self._enter(document, name, looked, tally)
+            return
+        self._looked.append((looked, name))
+        self._candidates += len(looked.candidates)
+        if self._candidates >= _TOGETHER:
+            self.settle(tally)
+
+    def settle(self, tally: _Tally) -> None:
+        """Judge what waits. Raises ``AuthError``; what waited is gone then."""
+        waiting, self._looked, self._candidates = self._looked, [], 0
+        if not waiting:
+            return
+        source = self._source
+        results = self._examiner.conclude(source.name, source.type, [looked for looked, _ in waiting])
+        for (looked, name), examined in zip(waiting, results, strict=True):
+            self._enter(looked.document, name, examined, tally)
+
+    def _enter(self, document: Document, name: bytes, examined: Examined, tally: _Tally) -> None:
+        if examined.occurrences:
+            tally.occurrences += examined.occurrences
+        if examined.gaps:
+            tally.gaps += [accepted(gap, self._accept) for gap in examined.gaps]
+        # Only what was read wholly is remembered: a broken archive is met again on the next run, and what
+        # an unread part held is not taken for gone.
+        if self._remember and examined.whole:
+            tally.documents.append(name)
+            if document.version is not None:
+                if document.key and document.key != document.uri:
+                    name = self._examiner.keys.name(self._source.name, document.key)
+                tally.seen.append((name, document.version))
 
 
 def accepted(gap: _Gapped, accept: Sequence[AcceptedGap]) -> _Gapped:

@@ -73,6 +73,10 @@ _SENTENCE: Final = re.compile(
 _SECRET_KEY: Final = re.compile(
     rb"(?i)secret(?:[_.-]?key)?[\\\"'`\]]*[ \t]*(?::=|=>|={1,3}|:)[ \t]*[bruf@]?[\\\"'`]*$"
 )
+#: So do the other names of keys, and a short value beside one is a key only if it was drawn.
+_DRAWN_KEY: Final = re.compile(
+    rb"(?i)(?:key|token|credentials?|auth)[\\\"'`\]]*[ \t]*(?::=|=>|={1,3}|:)[ \t]*[bruf@]?[\\\"'`]$"
+)
 _SLUG: Final = re.compile(rb"[A-Za-z]+[0-9]*(?:[-_.][A-Za-z0-9]+)*|[0-9.:-]+")
 
 
@@ -187,6 +191,8 @@ def refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool, nam
         return "prose"
     if _SECRET_KEY.search(line):
         return "" if _is_short_secret(value) else "words"
+    if _DRAWN_KEY.search(line):
+        return "" if _is_short_secret(value) else "identifier"
     return ""
 
 

@@ -184,8 +184,10 @@ def refuses(rule: Rule, value: bytes, before: bytes, after: bytes) -> str:
 
 
 def _refuses_stand_in(rule: Rule, value: bytes) -> str:
-    if lexicon.is_placeholder(value) or _MASK.search(value):
+    if _MASK.search(value):
         return "placeholder"
+    if lexicon.is_placeholder(value):
+        return "made up" if lexicon.is_repetitive(value) else "placeholder"
     if rule.min_entropy and lexicon.entropy(value) < rule.min_entropy:
         return "low entropy"
     return ""

@@ -33,6 +33,7 @@ def scan(detector: ContentDetector, text: str) -> list[Candidate]:
         ("services:\n  db:\n    environment:\n    - DB_PASSWORD=barbcovey\n", "barbcovey", "prose"),
         ("'secret' => 'ezjrgwjmodic',\n", "ezjrgwjmodic", "words"),
         (f'String AES_KEY = "{DIGITS}";\n', DIGITS, "number"),
+        ("oauth_token = 'cdefghijklmnopqrstuvwxyzab'\n", "cdefghijklmnopqrstuvwxyzab", "made up"),
         ('"--keystore-password", "lathnewlyxyz",\n', "lathnewlyxyz", "key names something else"),
     ],
 )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from unsprawl.detectors.detector import ContentDetector
 from unsprawl.detectors.rules import load
-from unsprawl.examine import Examiner
+from unsprawl.examine import Examiner, Looked
 from unsprawl.models.baseline import BaselineClassifier
 from unsprawl.placeholders import fill
-from unsprawl.records import Document, Occurrence
+from unsprawl.records import Candidate, Document, Occurrence, Verdict
 from unsprawl.redaction import Redactor
 from unsprawl.secret import Keys
 
@@ -53,6 +54,30 @@ def test_neighbours_are_masked_across_the_groups_of_the_classifier(examiner: Exa
     found = examined(examiner, text)
     assert len(found) > 512
     assert not any(value in each.context for each in found for value in passwords)
+
+
+class _Fussy(BaselineClassifier):
+    """Fails whenever a certain document is among those it judges."""
+
+    def score(self, candidates: Sequence[tuple[Document, Candidate]]) -> list[Verdict]:
+        if any(document.uri == "test://2" for document, _ in candidates):
+            raise RuntimeError
+        return super().score(candidates)
+
+
+def test_documents_judged_together_fail_alone(examiner: Examiner) -> None:
+    fussy = replace(examiner, classifier=_Fussy())
+    looked = []
+    for number in range(4):
+        body = fill("password: '<password>'", str(number)).encode()
+        one = fussy.look("test", "test", Document(uri=f"test://{number}", body=body))
+        assert isinstance(one, Looked)
+        assert one.document.body == b""
+        looked.append(one)
+    results = fussy.conclude("test", "test", looked)
+    assert [len(one.occurrences) for one in results] == [1, 1, 0, 1]
+    assert [one.whole for one in results] == [True, True, False, True]
+    assert results[2].gaps[0].reason == "RuntimeError while examining"
 
 
 def test_a_value_is_recognised_by_words_that_are_not_shown(examiner: Examiner) -> None:

@@ -51,7 +51,7 @@ def test_an_exact_format_is_never_dropped(classifier):
         b"acmedk7gR4kq0Lw9Zt2Vx8Bn5", b"for example, a test value: ", b"\n", "docs/a.md"
     )
     verdict = classifier.score([(document, replace(candidate, rule="acme.key"))])[0]
-    assert verdict.confidence >= 0.5
+    assert verdict.confidence >= classifier.presets["balanced"]
     proven = replace(candidate, rule="acme.key", check=Check(Validity.UNKNOWN, exact=True))
     assert classifier.score([(document, proven)])[0].confidence >= 0.6
 
