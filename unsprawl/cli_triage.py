@@ -52,6 +52,13 @@ class _Day(click.ParamType[date]):
         return day
 
 
+class _Meaning(click.Choice[str]):
+    """As people write it here, or as the reports do: ``false_positive``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(str(value).replace("_", "-"), param, ctx)
+
+
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """Whole ids, and how many findings were left out since they stand elsewhere too."""
@@ -62,7 +69,7 @@ class _Chosen:
 
 @click.command(cls=Command)
 @click.argument("findings", metavar="[ID]...", nargs=-1)
-@click.option("--as", "decision", type=click.Choice(_CHOICES), help="What it is.")
+@click.option("--as", "decision", type=_Meaning(_CHOICES), help="What it is.")
 @click.option("--until", type=_Day(), metavar="DATE", help="The last day of an acceptance (UTC).")
 @click.option("--reason", metavar="TEXT", help="Why, for whoever asks in a year. Put no secret in it.")
 @click.option("--author", metavar="NAME", help="Who decides (default: the user who is logged in).")
@@ -125,11 +132,10 @@ def triage(
     filtered = any(value for value in filters.values())
     _check(findings, filtered, decision, until, reason, undo)
     with writing(store, config) as (opened, loaded):
-        wanted = None if undo else (decision or "").replace("-", "_")
-        chosen = _by_id(opened, findings) if findings else _by_filter(opened, filters, wanted)
         redactor = _redactor(loaded)
         who = redactor.text(author or _login())
         made = None if undo else _decision(decision or "", until, reason or "", who, redactor)
+        chosen = _by_id(opened, findings) if findings else _by_filter(opened, filters, made)
         change = Change()
         if filtered and not dry_run:
             _ask(len(chosen.findings), undo, decision, confirm, sure=sure)
@@ -251,7 +257,7 @@ def _by_id(store: Store, prefixes: tuple[str, ...]) -> _Chosen:
     return _Chosen(tuple(dict.fromkeys(store.find(prefix) for prefix in prefixes)))
 
 
-def _by_filter(store: Store, filters: dict[str, Any], decision: str | None) -> _Chosen:
+def _by_filter(store: Store, filters: dict[str, Any], decision: Decision | None) -> _Chosen:
     """Findings all of whose places match: what also stands elsewhere is decided by its id alone.
 
     Left out are those decided so already, or, to take back (None), those about which nothing is decided.
@@ -259,9 +265,11 @@ def _by_filter(store: Store, filters: dict[str, Any], decision: str | None) -> _
     from unsprawl.store.findings import Filter
 
     matching = _places(store, _filter(filters))
+    standing = {it["finding"]: (it["decision"], it["until"]) for it in store.all_decisions()}
+    until = decision.until.isoformat() if decision and decision.until else None
     for finding in list(matching):
-        valid = [it["decision"] for it in store.decisions(finding) if it["undone_at"] is None]
-        if not valid if decision is None else valid[-1:] == [decision]:
+        held = standing.get(finding)
+        if held is None if decision is None else held == (decision.status, until):
             del matching[finding]
     all_places = _places(store, Filter())
     inside = tuple(finding for finding, count in matching.items() if count == all_places[finding])

@@ -173,7 +173,7 @@ def test_fixtures_marked_by_a_filter_leave_the_scan_and_come_back(desk: Desk) ->
     ]
     assert len(paths(*scan)) == 23
     chosen = ("--path", "**/fixtures/users/**")
-    told = desk.triage(*chosen, "--as", "false-positive", "--reason", "generated", "--author", "ada", "--yes")
+    told = desk.triage(*chosen, "--as", "false_positive", "--reason", "generated", "--author", "ada", "--yes")
     assert len(told["findings"]) == 20
     assert told["silenced"] == []
     for number in range(20, 25):
@@ -250,6 +250,14 @@ def test_a_filter_takes_only_what_stands_nowhere_else_and_is_confirmed(desk: Des
     assert desk.triage(*chosen, "--confirm", "1")["findings"] == dry["findings"]
     # What was decided so is not chosen again, and can be taken back by the same filter.
     assert desk.triage(*chosen, "--dry-run")["findings"] == []
+    accepted = ("--path", "**/build/**", "--as", "accepted", "--reason", "later", "--yes", "--until")
+    assert len(desk.triage(*accepted, "2998-01-01")["findings"]) == 1
+    assert desk.triage(*accepted, "2998-01-01")["findings"] == []
+    assert len(desk.triage(*accepted, "2999-01-01")["findings"]) == 1
+    assert desk.show(dry["findings"][0])["until"] == "2999-01-01"
+    desk.triage(*dry["findings"], "--undo")
+    assert desk.show(dry["findings"][0])["until"] == "2998-01-01"
+    desk.triage(*dry["findings"], "--undo")
     undo = desk.triage("--path", "**/build/**", "--undo", "--confirm", "1")
     assert undo["findings"] == dry["findings"]
 
