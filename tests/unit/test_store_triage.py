@@ -15,6 +15,7 @@ from unsprawl.models.embedding import DIMENSIONS, HEAD, VERSION
 from unsprawl.recall import recall
 from unsprawl.records import Occurrence, Status, Validity
 from unsprawl.store.findings import Filter, Store
+from unsprawl.store.memory import MemorySink
 from unsprawl.store.triage import Decision
 
 FALSE = Decision(status=Status.FALSE_POSITIVE, reason="a fixture", author="ada")
@@ -257,3 +258,34 @@ def test_a_store_of_before_gains_the_tables_and_keeps_its_findings(tmp_path: Pat
         opened.decide([id_(1)], FALSE)
         assert recall(opened).silenced == ()
         assert statuses(opened) == {id_(1): "false_positive"}
+    with open_store(tmp_path / "new.db"):
+        pass
+    assert columns(path) == columns(tmp_path / "new.db")
+
+
+def columns(path: Path) -> dict[str, set[str]]:
+    with sqlite3.connect(path) as connection:
+        tables = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        found = {
+            table: {str(row[1:]) for row in connection.execute(f"PRAGMA table_info('{table}')")}
+            for table in tables
+        }
+    connection.close()
+    return found
+
+
+def test_a_scan_holds_findings_for_false_positives_unless_one_place_says_otherwise() -> None:
+    sink = MemorySink()
+    documents = {
+        "a": [occurrence(1, "a", like="abc"), occurrence(2, "a", like="abc"), occurrence(3, "a")],
+        "b": [occurrence(2, "b"), occurrence(4, "b", like="abc", proven=True)],
+        "c": [occurrence(5, "c", like="abc", validity=Validity.ACTIVE)],
+    }
+    sink.commit(batch("u", documents))
+    rows = list(sink.rows())
+    assert {row["finding"] for row in rows if row["status"] == "false_positive"} == {id_(1)}
+    assert {row["because"] for row in rows if row["finding"] == id_(1)} == {"abc"}
+    risks = {row["finding"]: row["risk"] for row in rows}
+    assert risks[id_(4)] == risks[id_(3)] // 2
