@@ -26,13 +26,16 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is known of a model. ``confidence`` and ``secret`` are those of all held-out candidates."""
+    """What is known of a model. ``confidence``, ``secret`` and ``made`` are those of all held-out candidates;
+    ``made`` says which stand in made texts.
+    """
 
     settings: Mapping[str, Any]
     lines: Lines | None
     confidence: npt.NDArray[Any]
     secret: npt.NDArray[Any]
     surface: npt.NDArray[Any]
+    made: npt.NDArray[np.bool_]
     surfaces: Sequence[Surface]
     trained_on: int
     studies: Mapping[str, float] = field(default_factory=dict)
@@ -47,7 +50,15 @@ def write(report: Report, path: Path) -> None:
 
 def render(report: Report) -> str:
     """The card."""
-    parts = [_head(report), _figures(report), _calibration(report), _free(report), _studies(report), _LIMITS]
+    parts = [
+        _head(report),
+        _figures(report),
+        _made(report),
+        _calibration(report),
+        _free(report),
+        _studies(report),
+        _LIMITS,
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -106,6 +117,26 @@ def _table(report: Report, lines: Lines, title: str) -> list[str]:
     return out
 
 
+def _made(report: Report) -> str:
+    level = report.settings["presets"]["balanced"]
+    out = [
+        "## Made texts",
+        "",
+        "Generated carriers of families that training has not seen, most labels of them no secrets. What the",
+        "balanced preset finds among their candidates:",
+        "",
+        "| surface | candidates | secrets | precision | recall |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in sorted(set(report.surface[report.made].tolist())):
+        held = report.made & (report.surface == name)
+        found, true = np.asarray(report.confidence)[held] >= level, np.asarray(report.secret)[held] > 0
+        hits = int((found & true).sum())
+        precision, recall = hits / max(1, int(found.sum())), hits / max(1, int(true.sum()))
+        out.append(f"| {name} | {len(true)} | {int(true.sum())} | {precision:.3f} | {recall:.3f} |")
+    return "\n".join(out) if report.made.any() else ""
+
+
 def _calibration(report: Report) -> str:
     confidence, secret = np.asarray(report.confidence, float), np.asarray(report.secret, float)
     error = calibration_error(confidence, secret)
@@ -155,7 +186,7 @@ def _studies(report: Report) -> str:
         "all": "value and surroundings",
         "carrier": "surroundings alone: the value is replaced by one and the same word",
         "value": "value alone: nothing around it, no path, no rule",
-        "shuffled": "shuffled labels: has to fall to the base rate",
+        "shuffled": "labels shuffled within each repository: has to fall to the base rate",
         "base rate": "share of secrets among the candidates",
     }
     out = [

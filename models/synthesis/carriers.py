@@ -8,9 +8,10 @@ import random
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from unsprawl.models.synthesis.fields import field
 from unsprawl.models.synthesis.lines import AROUND, SYNTAX, TALK
 from unsprawl.models.synthesis.texts import LabelledText, Span
-from unsprawl.models.synthesis.values import NEGATIVE, POSITIVE, field, make, misleading
+from unsprawl.models.synthesis.values import NEGATIVE, POSITIVE, make, misleading
 from unsprawl.models.synthesis.wordlists import NAMES, NOUNS, SERVICES
 from unsprawl.records import Environment, Label
 

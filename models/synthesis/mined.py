@@ -70,6 +70,14 @@ class Files:
         body = data[start : end if end > 0 else len(data)]
         return _dressed(draw, body, path, self.packages[number])
 
+    def whole(self, seed: int) -> Iterator[LabelledText]:
+        """Every file once, whole, as it is or in the dress of another surface."""
+        draw = random.Random(f"{seed} whole")  # noqa: S311  # the same seed must give the same texts
+        for path, package in zip(self.paths, self.packages, strict=True):
+            data = _read(path)
+            if len(data) >= 80:
+                yield _dressed(draw, data, path, package)
+
 
 def _dressed(draw: random.Random, body: bytes, path: str, package: str) -> LabelledText:
     group, name = f"mined:{package}"[:48], path.removesuffix(".gz").lstrip("/")

@@ -7,29 +7,16 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from unsprawl.models.synthesis.fields import cased
 from unsprawl.models.synthesis.secrets_made import RANDOM, STRONG, WEAK, provider
 from unsprawl.models.synthesis.wordlists import COMPANIES, NAMES, NOUNS, PARTS, SERVICES, WORDS
 from unsprawl.placeholders import fill
 from unsprawl.records import Label
 
-__all__ = ["NEGATIVE", "POSITIVE", "field", "make", "misleading"]
+__all__ = ["NEGATIVE", "POSITIVE", "make", "misleading"]
 
 POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
 NEGATIVE: Final = tuple(label for label in Label if label not in POSITIVE)
-_MISLEADING: Final = (
-    "password_label password_field token_type key_name secret_name csrf_token token_count key_id sort_key "
-    "cache_key public_key partition_key password_hint passwordPolicy secretRef tokenizer primary_key "
-    "password_min_length foreign_key request_id commit checksum client_id password_hash keyboard"
-).split()
-
-
-def cased(draw: random.Random, name: str) -> str:
-    """A snake-case name as one of the usual styles writes it."""
-    parts = name.split("_")
-    return draw.choice((
-        name, name, name.upper(), parts[0] + "".join(part.title() for part in parts[1:]), "-".join(parts),
-        "".join(part.title() for part in parts), ".".join(parts),
-    ))  # fmt: skip
 
 
 def misleading(label: Label, style: str) -> float:
@@ -42,20 +29,6 @@ def misleading(label: Label, style: str) -> float:
     if label in POSITIVE:
         return 0.0 if opaque else 0.08
     return 1.0 if opaque else 0.3
-
-
-def field(draw: random.Random, *, plain: bool = False, wrong: float = 0.2) -> str:
-    """The name of a field that may hold a credential; ``wrong`` is the share of those that mislead.
-
-    ``plain``: of letters, digits and underscores.
-    """
-    if draw.random() < wrong:
-        name = draw.choice(_MISLEADING)
-    else:
-        ahead = draw.choice((draw.choice(SERVICES), draw.choice(SERVICES), draw.choice(NOUNS), ""))
-        name = f"{ahead}_{draw.choice(PARTS)}".strip("_")
-    made = cased(draw, name)
-    return made.replace("-", "_").replace(".", "_") if plain else made
 
 
 def make(draw: random.Random, label: Label) -> tuple[str, str]:

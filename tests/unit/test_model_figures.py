@@ -178,10 +178,12 @@ def test_the_card_has_every_table():
     lines = lines_of(("T", 0.7), ("F", 0.5))
     surface = Surface("chat", 2.0, {"precise": 0, "balanced": 1, "broad": 4})
     confidence, secret = np.array([0.7, 0.5]), np.array([1.0, 0.0])
+    made = np.array([True, False])
     report = Report(
-        settings, lines, confidence, secret, np.array(["chat", "docs"]), [surface], 100, {"all": 0.8}
+        settings, lines, confidence, secret, np.array(["chat", "docs"]), made, [surface], 100, {"all": 0.8}
     )
     text = render(report)
     assert "| balanced | 0.600 | core | 1.000 | 1.000 | 1.000 | 1.000 |" in text
+    assert "| chat | 1 | 1 | 1.000 | 1.000 |" in text
     assert "| chat | 2.0 | 0.00 | 0.50 | 2.00 |" in text
     assert "| value and surroundings | 0.800 |" in text

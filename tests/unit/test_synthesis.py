@@ -73,7 +73,7 @@ def test_spans_hold_the_values_that_were_made() -> None:
         text = carry(draw, "env", (Label.WEAK,))
         (span,) = text.spans
         value = text.body[span.start : span.end].decode()
-        assert re.fullmatch(r"[\w@!#$]+", value), value
+        assert re.fullmatch(r"[\w@!#$.-]+", value), value
         assert text.body.decode()[span.start - 1] in "='\""
         seen += 1
     assert seen == 300
