@@ -20,6 +20,7 @@ from unsprawl.models import calibration as calibrating
 from unsprawl.models import labelled
 from unsprawl.models.card import Report, Surface, write
 from unsprawl.models.evaluation import Lines, judge
+from unsprawl.models.feedback import weighted
 from unsprawl.models.parity import TOLERANCE
 from unsprawl.models.samples import ENVIRONMENTS, LABELS, Samples, gather, join, of_rows
 from unsprawl.models.serving import ContextClassifier
@@ -49,6 +50,8 @@ class Recipe:
     jobs: int = 2
     folds: int = 5
     studies: bool = True
+    feedback: Samples | None = None
+    """What people decided (``models/feedback.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ def _fold(
     known, new = data.train(fold), data.held(fold)
     say(f"fold {fold}: {len(known)} candidates to train on, {len(new)} held out")
     plan, config = Plan(seed=recipe.seed, steps=recipe.steps), ContextConfig()
+    plan = weighted(plan, len(recipe.feedback)) if recipe.feedback is not None else plan
     parts = [asdict(plan), data.hashes, fold]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     model = train(known, plan, work / f"run-{key[:12]}", config)
@@ -232,6 +236,9 @@ def _data(
             ),
         )
     hashes["samples"] = _digest(known if lines is None else join([known, lines]))
+    if recipe.feedback is not None:
+        hashes["feedback"] = _digest(recipe.feedback)
+        known = join([known, recipe.feedback])
     return _Data(known, new, lines, rows, hashes)
 
 

@@ -28,6 +28,7 @@ _COLUMNS: Final = (
     *("surface", "rule", "title", "provider", "secret", "uri", "path", "url"),
     *("line", "col", "line_end", "start", "stop", "confidence", "severity", "label", "environment"),
     *("views", "attrs", "companions", "author", "modified_at", "audience", "context", "last_version"),
+    *("vector", "proven"),
 )
 
 _INSERT: Final = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from unsprawl.errors import StoreError
 from unsprawl.secret import Keys
+from unsprawl.store import feedback, triage
 from unsprawl.store.connection import connect, faults, transaction
 from unsprawl.store.query import Filter, find, read_findings, read_rows
 from unsprawl.store.rows import timestamp
@@ -54,6 +55,7 @@ class Store:
         self._keys = keys
         self._clock = clock
         self._lock = threading.RLock()
+        connection.create_function("today", 0, lambda: clock().astimezone(UTC).date().isoformat())
 
     @classmethod
     def open(
@@ -143,3 +145,60 @@ class Store:
                 f"the store {self.path}: finding {id_} has no occurrences", hint="restore a backup"
             )
         return cases[0]
+
+    def find(self, prefix: str) -> str:
+        """The id of the one finding that begins with ``prefix``. ``ConfigError`` for none or several."""
+        with self._lock, faults(self.path):
+            return find(self._connection, prefix)
+
+    def decide(self, findings: Sequence[str], decision: triage.Decision) -> None:
+        """Write a decision about each of the findings, given by whole ids, or about none of them."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            triage.decide(self._connection, findings, decision, timestamp(self._clock()))
+
+    def undo(self, findings: Sequence[str], author: str) -> None:
+        """Take back the newest decision about each; none of them when one has none (``ConfigError``)."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            triage.undo(self._connection, findings, author, timestamp(self._clock()))
+
+    def decisions(self, finding: str) -> list[dict[str, Any]]:
+        """The history of a finding's decisions, the oldest first, also of those taken back."""
+        with self._lock, faults(self.path):
+            return triage.history(self._connection, finding)
+
+    def all_decisions(self, *, undone: bool = False) -> Iterator[dict[str, Any]]:
+        """Every decision that counts with its finding, the latest first; ``undone``: those taken back too."""
+        with faults(self.path):
+            yield from triage.all_decisions(self._connection, undone=undone)
+
+    def marks(self, limit: int) -> list[tuple[str, str, bool, bytes]]:
+        """Finding, rule, whether it is a false positive, and vector of the newest judged places."""
+        with self._lock, faults(self.path):
+            return feedback.marks(self._connection, limit)
+
+    def unjudged(self, rules: frozenset[str]) -> Iterator[feedback.Sighting]:
+        """The places of open findings of these rules that can be compared with what was judged."""
+        with faults(self.path):
+            yield from feedback.unjudged(self._connection, rules)
+
+    def decided(self) -> feedback.Token:
+        """Changes whenever somebody decides, or takes a decision back."""
+        with self._lock, faults(self.path):
+            return feedback.token(self._connection)
+
+    def recall(
+        self, found: Mapping[str, feedback.Recalled], decided: feedback.Token
+    ) -> tuple[set[str], set[str]] | None:
+        """Replace what was recalled. Findings silenced by it, and those that are so no more.
+
+        None, and nothing is written, when somebody has decided since ``decided``: ``found`` is of yesterday.
+        """
+        with self._lock, faults(self.path), transaction(self._connection):
+            if feedback.token(self._connection) != decided:
+                return None
+            return feedback.recall(self._connection, found)
+
+    def feedback_rows(self) -> Iterator[dict[str, Any]]:
+        """Every judged place with its label, redacted surroundings and vector, for training."""
+        with faults(self.path):
+            yield from feedback.feedback_rows(self._connection, self._keys)

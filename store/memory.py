@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from unsprawl.records import Batch, Counts, Cursor, Gap, Occurrence, Seen
+from unsprawl.records import Batch, Counts, Cursor, Gap, Occurrence, Seen, Status, Validity
 from unsprawl.store.coverage import UnitEntry, aggregate, state_after
 from unsprawl.store.rows import row
 from unsprawl.store.sink import Committed, CoverageRow
@@ -79,12 +79,25 @@ class MemorySink:
         self.finished = True
 
     def rows(self, *, show_secrets: bool = False) -> Iterator[dict[str, Any]]:
-        """Occurrences as rows of the interface contract, by place: the order of arrival leaves no trace."""
+        """Occurrences as rows of the interface contract, by place: the order of arrival leaves no trace.
+
+        A finding all of whose places are like false positives is one, unless it proves itself or works;
+        ``because`` is the id of the false positive that a place is like.
+        """
         order = sorted(
             self._occurrences.values(), key=lambda it: (it.path, it.uri, it.start, it.end, it.finding)
         )
+        kept = {it.finding for it in order if not it.like or it.proven or it.validity is Validity.ACTIVE}
         for it in order:
-            yield row(it, first_seen=self._started, last_seen=self._started, show_secrets=show_secrets)
+            yield row(
+                it,
+                first_seen=self._started,
+                last_seen=self._started,
+                status=Status.OPEN if it.finding in kept else Status.FALSE_POSITIVE,
+                because=it.like,
+                doubted=bool(it.like) and it.proven and it.validity is not Validity.ACTIVE,
+                show_secrets=show_secrets,
+            )
 
     def _entry(self, source: str, unit: str, title: str, parents: tuple[str, ...]) -> UnitEntry:
         key = (source, unit)

@@ -146,6 +146,8 @@ def _columns(it: Occurrence) -> tuple[Any, ...]:
         str(it.audience),
         plain(it.context),
         None if it.version is None else plain(it.version),
+        it.vector or None,
+        it.proven,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from unsprawl import globs
 from unsprawl.errors import ConfigError
 from unsprawl.records import Audience, Environment, Label, Occurrence, Validity
 from unsprawl.secret import Keys
@@ -16,28 +17,38 @@ from unsprawl.store.prepare import SEVERITIES, VALIDITIES
 from unsprawl.store.risk import risk
 from unsprawl.store.rows import row
 from unsprawl.store.seal import unseal
+from unsprawl.store.triage import EFFECTIVE, TOLD, TOLD_FROM, told
 
 __all__ = ["Filter", "find", "read_findings", "read_rows"]
 
-_ROWS: Final = """
+_ROWS: Final = f"""
 SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source,
   o.surface, o.uri, o.path, o.line, o.col, o.line_end, o.start, o.stop, o.confidence, o.severity, o.label,
   o.environment, f.validity, o.url, o.views, o.attrs, o.companions, o.author, o.modified_at, o.audience,
-  o.last_version, o.context, o.first_seen, o.last_seen, o.gone_at, f.status, f.sealed
-FROM occurrences o JOIN findings f ON f.id = o.finding
+  o.last_version, o.context, o.first_seen, o.last_seen, o.gone_at, {EFFECTIVE}, f.sealed,
+  {TOLD}
+FROM occurrences o JOIN findings f ON f.id = o.finding {TOLD_FROM}
 """
-_FINDINGS: Final = """
+#: How many columns ``TOLD`` has, and which of them says whether a finding is silenced.
+_TOLD: Final = TOLD.count(",") + 1
+_SILENCED: Final = 4
+_FINDINGS: Final = f"""
 SELECT f.id AS finding, f.rule, f.title AS name, f.provider, f.secret, f.fingerprint, f.confidence, f.label,
-  f.environment, f.severity, f.validity, f.evidence, f.status, f.first_seen, f.last_seen,
+  f.environment, f.severity, f.validity, f.evidence, {EFFECTIVE} AS status, f.until,
+  f.first_seen, f.last_seen,
   count(*) AS occurrences, sum(o.gone_at IS NULL) AS live, group_concat(DISTINCT o.source) AS sources,
-  max(risk(o.severity, f.validity, o.confidence, o.audience, o.environment, o.label)) AS risk
-FROM findings f JOIN occurrences o ON o.finding = f.id
+  max(risk(o.severity, f.validity, o.confidence, o.audience, o.environment, o.label))
+    / iif(m.silenced = 0, 2, 1) AS risk
+FROM findings f JOIN occurrences o ON o.finding = f.id LEFT JOIN recalled m ON m.finding = f.id
 """
 _HEX: Final = frozenset("0123456789abcdef")
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which occurrences are wanted. None or 0: all. ``finding`` is the beginning of an id."""
+    """Which occurrences are wanted. None or 0: all. ``finding`` is the beginning of an id.
+
+    ``path`` is a pattern (:mod:`unsprawl.globs`) over paths and uris, ``without`` are statuses left out.
+    """
 
     min_confidence: float = 0.0
     rule: str | None = None
@@ -45,6 +56,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     validity: str | None = None
     finding: str | None = None
+    path: str | None = None
+    without: tuple[str, ...] = ()
     include_gone: bool = False
 
     def clause(self) -> tuple[str, list[Any]]:
@@ -56,13 +69,19 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         if self.min_confidence > 0:
             terms.append("o.confidence >= ?")
             values.append(self.min_confidence)
-        for column, wanted in (("o.rule", self.rule), ("o.source", self.source), ("f.status", self.status)):
+        for column, wanted in (("o.rule", self.rule), ("o.source", self.source), (EFFECTIVE, self.status)):
             if wanted is not None:
                 terms.append(f"{column} = ?")
                 values.append(wanted)
         if self.validity is not None:
             terms.append("f.validity = ?")
             values.append(VALIDITIES.index(Validity(self.validity)))
+        if self.without:
+            terms.append(f"{EFFECTIVE} NOT IN ({','.join('?' * len(self.without))})")
+            values += self.without
+        if self.path is not None:
+            terms.append("globbed(?, o.path, o.uri)")
+            values.append(self.path)
         if self.finding is not None:
             terms.append("f.id >= ? AND f.id < ?")
             values += [self.finding.lower(), self.finding.lower() + "g"]
@@ -73,10 +92,12 @@ def read_rows(
     connection: sqlite3.Connection, keys: Keys, wanted: Filter, *, show_secrets: bool
 ) -> Iterator[dict[str, Any]]:
     """Rows by finding, source and place, one at a time. ``show_secrets`` opens what is sealed."""
+    connection.create_function("globbed", 3, _globbed, deterministic=True)
     where, values = wanted.clause()
     order = "ORDER BY o.finding, o.source, o.uri, o.start, o.document, o.ordinal"
     for record in connection.execute(f"{_ROWS} {where} {order}", values):
-        *columns, first_seen, last_seen, gone_at, status, sealed = record
+        columns, known = record[:-_TOLD], record[-_TOLD:]
+        *columns, first_seen, last_seen, gone_at, status, sealed = columns
         clear = None
         if show_secrets and sealed is not None:
             clear = _secret(unseal(keys, record[0].encode(), sealed))
@@ -86,6 +107,8 @@ def read_rows(
             last_seen=last_seen,
             gone_at=gone_at,
             status=status,
+            because=told(known),
+            doubted=known[_SILENCED] == 0,
             show_secrets=show_secrets,
         )
 
@@ -130,6 +153,7 @@ def _secret(opened: bytes) -> str:
 def read_findings(connection: sqlite3.Connection, wanted: Filter) -> Iterator[dict[str, Any]]:
     """One short record a case, the most urgent first; ``risk`` is that of its riskiest place."""
     connection.create_function("risk", 6, _risk, deterministic=True)
+    connection.create_function("globbed", 3, _globbed, deterministic=True)
     where, values = wanted.clause()
     cursor = connection.execute(f"{_FINDINGS} {where} GROUP BY f.id ORDER BY risk DESC, f.id", values)
     names = [column[0] for column in cursor.description]
@@ -145,6 +169,10 @@ def _risk(
     severity: int, validity: int, confidence: float, audience: str, environment: str, label: str
 ) -> int:
     return risk(SEVERITIES[severity - 1], VALIDITIES[validity], confidence, audience, environment, label)
+
+
+def _globbed(pattern: str, path: str, uri: str) -> bool:
+    return globs.matches((pattern,), path) or globs.matches((pattern,), uri)
 
 
 def find(connection: sqlite3.Connection, prefix: str) -> str:

@@ -45,6 +45,7 @@ FIELDS: Final = (
     "gone_at",
     "owner",
     "context",
+    "because",
 )
 
 
@@ -60,18 +61,24 @@ def row(
     first_seen: datetime | str | None,
     last_seen: datetime | str | None,
     status: str = "open",
+    because: str = "",
     risk: int | None = None,
+    doubted: bool = False,
     owner: str | None = None,
     gone_at: datetime | str | None = None,
     show_secrets: bool = False,
 ) -> dict[str, Any]:
     """The record of one occurrence. ``risk`` is computed unless given; times may come as stored texts.
 
+    ``because`` tells which decision gave it its status.
+    ``doubted``: it is like a false positive and kept all the same, which halves its risk.
+
     ``secret`` and ``context`` are redacted, unless ``show_secrets`` and the occurrence carries its value.
     """
     it = occurrence
     if risk is None:
         risk = risk_of(it.severity, it.validity, it.confidence, it.audience, it.environment, it.label)
+        risk = risk // 2 if doubted else risk
     clear = it.clear if show_secrets else None
     clear_context = it.clear_context if show_secrets else None
     return {
@@ -108,6 +115,7 @@ def row(
         "gone_at": _text(gone_at),
         "owner": owner,
         "context": it.context if clear_context is None else clear_context,
+        "because": because or None,
     }
 
 

@@ -16,6 +16,12 @@ APPLICATION_ID: Final = 0x756E7370
 MIGRATIONS: Final = Migrations("unsprawl")
 
 
+def _run(db: Database, statements: str) -> None:
+    for statement in statements.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
 def names() -> set[str]:
     """All migrations this version knows: those that an empty database lacks."""
     with closing(Database(memory=True, execute_plugins=False)) as nothing:
@@ -24,9 +30,12 @@ def names() -> set[str]:
 
 @MIGRATIONS(name="0001_findings_and_ledger")
 def _findings_and_ledger(db: Database) -> None:
-    for statement in _FIRST.split(";"):
-        if statement.strip():
-            db.execute(statement)
+    _run(db, _FIRST)
+
+
+@MIGRATIONS(name="0002_triage")
+def _triage(db: Database) -> None:
+    _run(db, _TRIAGE)
 
 
 # Severity is 1 (low) to 4 (critical), so that SQL can compare it; times are texts that sort.
@@ -155,4 +164,45 @@ CREATE TABLE seen (
   before TEXT,
   before_run INTEGER
 ) STRICT
+"""
+
+# `triage` is the history of decisions, of which the newest that was not undone counts; `before` is the
+# status it replaced. `feedback` holds the vectors (models/embedding.py) of findings whose decision counts,
+# `model` the detection that saw them. `recalled` is made anew from both: what is like which false positive.
+_TRIAGE = """
+CREATE TABLE triage (
+  id INTEGER PRIMARY KEY,
+  finding TEXT NOT NULL,
+  decision TEXT NOT NULL,
+  until TEXT,
+  reason TEXT NOT NULL,
+  author TEXT NOT NULL,
+  at TEXT NOT NULL,
+  before TEXT NOT NULL,
+  undone_at TEXT,
+  undone_by TEXT
+) STRICT;
+CREATE INDEX triage_finding ON triage(finding);
+CREATE TABLE feedback (
+  finding TEXT NOT NULL,
+  source TEXT NOT NULL,
+  document BLOB NOT NULL,
+  ordinal INTEGER NOT NULL,
+  rule TEXT NOT NULL,
+  harmless INTEGER NOT NULL,
+  vector BLOB NOT NULL,
+  model TEXT NOT NULL,
+  at TEXT NOT NULL,
+  PRIMARY KEY (finding, source, document, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recalled (
+  finding TEXT PRIMARY KEY,
+  alike TEXT NOT NULL,
+  similarity REAL NOT NULL,
+  marks INTEGER NOT NULL,
+  silenced INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE findings ADD COLUMN until TEXT;
+ALTER TABLE occurrences ADD COLUMN vector BLOB;
+ALTER TABLE occurrences ADD COLUMN proven INTEGER NOT NULL DEFAULT 0
 """

@@ -135,6 +135,11 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
         ("New", f"{result.new:,}"),
         ("Reopened", f"{result.reopened:,}"),
         ("Gone", f"{result.gone:,}"),
+        *(
+            [("Silenced", f"{result.silenced:,}, like what was marked as a false positive")]
+            if result.silenced
+            else []
+        ),
         ("Open now", f"{still_open:,}" + (f" ({worst})" if worst else "")),
         (
             "Read",

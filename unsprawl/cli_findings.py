@@ -2,79 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from unsprawl import __version__
-from unsprawl.cli_options import Command, Group, debug_option, inform, output_options, store_options
+from unsprawl.cli_options import (
+    Command,
+    Group,
+    debug_option,
+    finding_filters,
+    inform,
+    output_options,
+    store_options,
+)
 from unsprawl.cli_report import choose_format, deliver
 from unsprawl.cli_store import notes, reading
+from unsprawl.cli_triage import decisions, triage
 
 __all__ = ["findings"]
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-STATUSES = ("open", "acknowledged", "rotated", "closed", "false_positive", "accepted", "reopened")
 
 
 @click.group(cls=Group)
 def findings() -> None:
-    """List, show and export what was found.
+    """List, show, judge and export what was found.
 
     Examples:
       unsprawl findings list
       unsprawl findings show 3fa9c1
+      unsprawl findings triage 3fa9c1 --as false-positive --reason "test key of the sandbox"
       unsprawl findings export --format csv --output findings.csv
 
     Exit codes: 0 done, 2 a wrong option or an unknown finding, 4 the store or its key failed.
     """
 
 
-def _filters(command: _Command) -> _Command:
-    for option in reversed(
-        [
-            click.option("--rule", metavar="ID", help="Only this rule."),
-            click.option("--source", metavar="NAME", help="Only this source of the configuration."),
-            click.option("--status", type=click.Choice(STATUSES), help="Only findings of this status."),
-            click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, metavar="0..1",
-                         help="Only what is at least this likely a credential."),
-            click.option("--only-active", is_flag=True, help="Only secrets that are known to work."),
-        ]
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 @findings.command("list", cls=Command)
 @store_options
 @output_options()
-@_filters
+@finding_filters
+@click.option("--all", "every", is_flag=True, help="Also false positives, and what is accepted.")
 @click.option("--show-gone", is_flag=True, help="Also places where the secret no longer stands.")
 @click.option("--show-secrets", is_flag=True, help="Show the values that the store keeps sealed.")
 @debug_option
-def list_(show_gone: bool, **chosen: Any) -> int:
+def list_(show_gone: bool, every: bool, **chosen: Any) -> int:
     """List what stands somewhere now, most urgent first.
 
-    A table on a terminal, elsewhere one JSON line an occurrence.
+    A table on a terminal, elsewhere one JSON line an occurrence. False positives, and what is accepted until
+    a date, are shown with --all or their --status.
 
     Examples:
       unsprawl findings list --store nightly.db
       unsprawl findings list --config nightly.yaml --rule github.personal-token --format json
     """
-    return _report(include_gone=show_gone, piped="jsonl", **chosen)
+    from unsprawl.store.triage import SETTLED
+
+    settled = () if every or chosen["status"] else SETTLED
+    return _report(include_gone=show_gone, without=settled, piped="jsonl", **chosen)
 
 
 @findings.command(cls=Command)
 @store_options
 @output_options()
-@_filters
+@finding_filters
 @click.option("--show-secrets", is_flag=True, help="Write the values that the store keeps sealed.")
 @debug_option
 def export(format: str | None, output: Path | None, **chosen: Any) -> int:
-    """Write every occurrence, also those that are gone (`gone_at` says since when).
+    """Write every occurrence, also of false positives (`status`), and those that are gone (`gone_at`).
 
     One JSON line an occurrence, unless --format or the ending of --output says otherwise.
 
@@ -85,7 +81,7 @@ def export(format: str | None, output: Path | None, **chosen: Any) -> int:
     """
     if format is None and output is None:
         format = "jsonl"
-    return _report(include_gone=True, piped="jsonl", format=format, output=output, **chosen)
+    return _report(include_gone=True, without=(), piped="jsonl", format=format, output=output, **chosen)
 
 
 def _report(
@@ -96,10 +92,12 @@ def _report(
     output: Path | None,
     rule: str | None,
     source: str | None,
+    path: str | None,
     status: str | None,
     min_confidence: float,
     only_active: bool,
     include_gone: bool,
+    without: tuple[str, ...],
     show_secrets: bool,
     piped: str,
 ) -> int:
@@ -110,10 +108,12 @@ def _report(
     wanted = Filter(
         rule=rule,
         source=source,
+        path=path,
         status=status,
         min_confidence=min_confidence,
         validity="active" if only_active else None,
         include_gone=include_gone,
+        without=without,
     )
     with reading(store, config) as (opened, loaded):
         coverage = opened.coverage()
@@ -176,7 +176,16 @@ def show(
         case = opened.finding(finding)
         wanted = Filter(finding=case["finding"], include_gone=True)
         rows = list(opened.rows(wanted, show_secrets=show_secrets))
-        file = casefile.CaseFile(case, rows, notes(loaded).get(case["rule"]))
+        file = casefile.CaseFile(
+            case,
+            rows,
+            notes(loaded).get(case["rule"]),
+            opened.decisions(case["finding"]),
+        )
         with sink(output) as out:
             casefile.write(file, chosen, out)
     return 0
+
+
+findings.add_command(triage)
+findings.add_command(decisions)

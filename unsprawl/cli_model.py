@@ -14,6 +14,7 @@ from unsprawl.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from unsprawl.detectors.detector import ContentDetector
+    from unsprawl.models.samples import Samples
 
 __all__ = ["model"]
 
@@ -42,6 +43,18 @@ def model() -> None:
     metavar="FILE",
     help="Labelled lines, JSON lines, may be packed with zstd; a fifth of its repositories is held out.",
 )
+@click.option(
+    "--feedback",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="STORE",
+    help="A store with decisions (`findings triage`): they are trained on too.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="CONFIG",
+    help="With --feedback: the configuration of that store, so that judged places are read again.",
+)
 @click.option("--size", default=30_000, show_default=True, help="How many texts are generated.")
 @click.option("--steps", default=600, show_default=True, help="Steps of training, 256 candidates each.")
 @click.option("--seed", default=0, show_default=True)
@@ -56,6 +69,8 @@ def model() -> None:
 def train(
     folder: Path,
     labelled: Path | None,
+    feedback: Path | None,
+    config: Path | None,
     size: int,
     steps: int,
     seed: int,
@@ -67,13 +82,23 @@ def train(
 
     Examples:
       unsprawl model train our-model/ --labelled lines.jsonl.zst
+      unsprawl model train our-model/ --labelled lines.jsonl.zst --feedback unsprawl.db --config nightly.yaml
     """
+    if config is not None and feedback is None:
+        raise click.UsageError("--config says where the places of --feedback are read again: give both")
     _require()
     from unsprawl.models.recipe import Recipe, cook
 
     detector, kinds = _detector()
     recipe = Recipe(
-        labelled=labelled, size=size, seed=seed, steps=steps, jobs=jobs, folds=folds, studies=studies
+        labelled=labelled,
+        size=size,
+        seed=seed,
+        steps=steps,
+        jobs=jobs,
+        folds=folds,
+        studies=studies,
+        feedback=_judged(feedback, config, detector, kinds) if feedback else None,
     )
     cook(recipe, detector, kinds, folder, folder / "work", inform)
     inform(f"the model and its card are in {folder}; unsprawl model use {folder} makes it yours")
@@ -177,6 +202,28 @@ def use(folder: Path | None, shipped: bool) -> int:
     fresh.rename(own)
     inform(f"{folder} is used from now on; --shipped takes it back")
     return ExitCode.CLEAN
+
+
+def _judged(store: Path, config: Path | None, detector: ContentDetector, kinds: dict[str, str]) -> Samples:
+    """What was decided in ``store``, as samples. Raises ``ConfigError`` when that is nothing."""
+    from unsprawl.cli_store import reading
+    from unsprawl.feedback import gather
+    from unsprawl.models.feedback import samples
+    from unsprawl.store.keys import load_keys
+
+    with reading(store, config) as (opened, loaded):
+        keys = load_keys(loaded.key if loaded else None, create=False)
+        found = gather(opened, keys, loaded, detector)
+    if not found.places:
+        raise ConfigError(
+            f"nothing was decided in {store} that teaches anything",
+            hint="decide with: unsprawl findings triage",
+        )
+    inform(
+        f"feedback: {len(found.places):,} places; {found.read:,} were read again, of {found.sealed:,} the"
+        f" value was sealed, {found.made:,} have a stand-in, {found.left:,} more left out"
+    )
+    return samples(found.places, kinds)
 
 
 def _require() -> None:

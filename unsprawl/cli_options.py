@@ -24,6 +24,7 @@ __all__ = [
     "Session",
     "debug_option",
     "detection_options",
+    "finding_filters",
     "inform",
     "output_options",
     "quiet_option",
@@ -33,6 +34,7 @@ __all__ = [
 
 FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
 DEFAULT_STORE: Final = Path("unsprawl.db")
+STATUSES: Final = ("open", "acknowledged", "rotated", "closed", "false_positive", "accepted", "reopened")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -153,6 +155,23 @@ def store_options(command: _Command) -> _Command:
         "--store", type=click.Path(path_type=Path), metavar="FILE",
         help=f"The store to read (default: {DEFAULT_STORE}).",
     )(command)  # fmt: skip
+
+
+def finding_filters(command: _Command) -> _Command:
+    """Which findings of a store are meant."""
+    for option in reversed(
+        [
+            click.option("--rule", metavar="ID", help="Only this rule."),
+            click.option("--source", metavar="NAME", help="Only this source of the configuration."),
+            click.option("--path", metavar="GLOB", help="Only paths or uris like this (`**/tests/**`)."),
+            click.option("--status", type=click.Choice(STATUSES), help="Only findings of this status."),
+            click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, metavar="0..1",
+                         help="Only what is at least this likely a credential."),
+            click.option("--only-active", is_flag=True, help="Only secrets that are known to work."),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 def detection_options(command: _Command) -> _Command:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,8 +26,15 @@ from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_optio
 from unsprawl.errors import ConfigError, ExitCode
 from unsprawl.report.cases import Row, tally
 from unsprawl.report.escape import plain
+from unsprawl.report.wording import counted
+
+if TYPE_CHECKING:
+    from unsprawl.models.memory import Memory
 
 __all__ = ["scan"]
+
+#: Decisions that are named when something is not reported.
+_REASONS: Final = 10
 
 
 @click.command(cls=Command)
@@ -42,6 +51,13 @@ __all__ = ["scan"]
     metavar="FILE",
     help="A json or jsonl report of an earlier scan: what it holds is not reported again.",
 )
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A store of this user's key: what was triaged there, and what is like it, is not reported.",
+)
+@click.option("--all", "every", is_flag=True, help="With --store: also what was settled, and why.")
 @fail_on_option("any")
 @click.option("--show-secrets", is_flag=True, help="Show the values. Mind who reads the output.")
 @quiet_option
@@ -59,6 +75,8 @@ def scan(
     verify: bool | None,
     only_active: bool,
     baseline: Path | None,
+    store: Path | None,
+    every: bool,
     fail_on: str,
     show_secrets: bool,
     quiet: bool,
@@ -77,6 +95,7 @@ def scan(
       git diff --cached | unsprawl scan -
       unsprawl scan . --output report.html
       unsprawl scan . -f jsonl -o known.jsonl; unsprawl scan . --baseline known.jsonl
+      unsprawl scan . --store unsprawl.db
 
     Exit codes:
       0  nothing found at or above --fail-on, everything read
@@ -89,6 +108,7 @@ def scan(
     _check_paths(paths)
     format = choose_format(format, output)
     known = _read_baseline(baseline) if baseline else frozenset()
+    triaged = _triaged(store)
 
     from unsprawl.detectors import rules as rule_files
     from unsprawl.jobs import Options
@@ -106,10 +126,16 @@ def scan(
     )
     session().when_stopped = "nothing was reported: a scan stores nothing"
     with watching(quiet) as progress:
-        result = run(paths, options, exclude=exclude, progress=progress)
+        result = run(paths, options, exclude=exclude, memory=triaged.memory, progress=progress)
+
+    silenced: dict[str, str] = {}
 
     def rows() -> Iterator[Row]:
-        for row in result.rows():
+        for row in map(triaged.told, result.rows()):
+            if row["status"] != "open":
+                silenced[row["finding"]] = row["because"]
+                if not every:
+                    continue
             if (row["finding"], row["fingerprint"]) not in known and (
                 not only_active or row["validity"] == "active"
             ):
@@ -120,9 +146,23 @@ def scan(
     title = f"Scan of {', '.join('standard input' if p == '-' else plain(p) for p in paths[:3])}"
     title += f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     deliver(report_of(title, result, rows, code, notes), format, output, quiet=quiet)
+    if silenced and not quiet:
+        _tell(silenced, store, reported=every)
     if only_active and not quiet:
         inform("Validity is known only where the format tells it; live checks are not part of this version.")
     return _told(code, quiet)
+
+
+def _tell(silenced: Mapping[str, str], store: Path | None, *, reported: bool) -> None:
+    """How many findings ask for nothing, and which decisions say so, the weightiest first."""
+    number = counted(len(silenced), "finding")
+    how = "settled by" if reported else "not reported, for"
+    inform(f"{number} {how} what was decided in {store}{'' if reported else ' (--all reports them)'}:")
+    reasons = Counter(why for why in silenced.values()).most_common()
+    for why, count in reasons[:_REASONS]:
+        inform(f"  {count:,} × {why}")
+    if len(reasons) > _REASONS:
+        inform(f"  and {sum(count for _, count in reasons[_REASONS:]):,} more")
 
 
 def _told(code: ExitCode, quiet: bool) -> int:
@@ -148,6 +188,46 @@ def _check_paths(paths: tuple[str, ...]) -> None:
             raise ConfigError(
                 f"no such file or folder: {path}", hint="check the path; `-` reads standard input"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Triaged:
+    """What a store says: status and reason of what asks for nothing, and what tells others like it."""
+
+    settled: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    memory: Memory | None = None
+
+    def told(self, row: Row) -> Row:
+        """``row`` with the status that the store gives it."""
+        if row["finding"] in self.settled:
+            status, because = self.settled[row["finding"]]
+            return {**row, "status": status, "because": because}
+        like = self.settled.get(row["because"] or "")
+        return {**row, "because": f"like finding {row['because']} ({like[1]})"} if like else row
+
+
+def _triaged(store: Path | None) -> _Triaged:
+    """The findings about which a store says that nobody has to act, and what tells others like them."""
+    if store is None:
+        return _Triaged()
+    from unsprawl.cli_store import reading
+    from unsprawl.recall import load
+    from unsprawl.store.findings import Filter
+    from unsprawl.store.triage import SETTLED, wording
+
+    with reading(store, None) as (opened, _):
+        status = {case["finding"]: case["status"] for case in opened.findings(Filter(include_gone=True))}
+        settled = {
+            it["finding"]: (
+                it["decision"],
+                wording(it["decision"], it["until"], it["author"], it["at"], it["reason"]),
+            )
+            for it in opened.all_decisions()
+            # What is only like something in the store is judged anew where it stands; what was accepted may
+            # have ended.
+            if it["decision"] in SETTLED and it["decision"] == status.get(it["finding"])
+        }
+        return _Triaged(settled, load(opened))
 
 
 def _read_baseline(path: Path) -> frozenset[tuple[str, str]]:

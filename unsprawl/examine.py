@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from unsprawl.detectors.rules import Rule
     from unsprawl.redaction import Redactor
 
-__all__ = ["Examined", "Examiner", "Looked", "defect", "severity_of"]
+__all__ = ["Examined", "Examiner", "Looked", "defect", "finding_of", "severity_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +65,12 @@ def severity_of(rule: Severity, verdict: Verdict) -> Severity:
         return Severity.LOW
     lower = verdict.environment in (Environment.DEVELOPMENT, Environment.TEST)
     return _LADDER[max(0, _LADDER.index(rule) - lower)]
+
+
+def finding_of(keys: Keys, rule: Rule, candidate: Candidate) -> str:
+    """The id of the finding that ``candidate`` is a sighting of."""
+    scope = {name: candidate.companions[name] for name in rule.identity if name in candidate.companions}
+    return keys.identity(candidate.secret, scope)[:_FINDING_DIGITS]
 
 
 def defect(error: Exception, uri: str, doing: str) -> Skipped:
@@ -282,8 +288,7 @@ class Examiner:
     ) -> Occurrence:
         rule = self.rules[candidate.rule]
         secret = candidate.secret
-        scope = {name: candidate.companions[name] for name in rule.identity if name in candidate.companions}
-        finding = self.keys.identity(secret, scope)[:_FINDING_DIGITS]
+        finding = finding_of(self.keys, rule, candidate)
         inner = f"!/{candidate.member}" if candidate.member else ""
         place = _place(document, candidate.start)
         check = candidate.check
@@ -331,6 +336,9 @@ class Examiner:
             sealed=self._sealed(finding, candidate) if self.seal else None,
             clear=secret.text() if self.show_secrets else None,
             clear_context=_clear_context(candidate) if self.show_secrets else None,
+            proven=check is not None and check.exact,
+            vector=verdict.vector,
+            like=verdict.like,
         )
 
     def _sealed(self, finding: str, candidate: Candidate) -> bytes:

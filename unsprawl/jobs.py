@@ -18,12 +18,14 @@ from unsprawl import pipeline
 from unsprawl.examine import Examiner
 from unsprawl.executors import Begin, Executor, Inbox, Processes, Run, Task, Threads
 from unsprawl.pipeline import Progress
-from unsprawl.records import Batch, Counts, Seen, Source
+from unsprawl.recall import recall
+from unsprawl.records import Batch, Classifier, Counts, Seen, Source
 from unsprawl.secret import Keys
 from unsprawl.step import Budget, step
 
 if TYPE_CHECKING:
     from unsprawl.config import Config, SourceConfig
+    from unsprawl.models.memory import Memory
     from unsprawl.store.sink import CoverageRow, Sink
 
 __all__ = ["Options", "Progress", "Result", "crawl", "examiner", "scan"]
@@ -62,6 +64,8 @@ class Result:
     new: int = 0
     reopened: int = 0
     gone: int = 0
+    silenced: int = 0
+    """Findings that are like false positives since this run, and were not before."""
 
     @property
     def complete(self) -> bool:
@@ -92,6 +96,10 @@ class _Detection:
     show_secrets: bool
     seal: bool
     keys: Keys
+    remembers: bool = False
+    """Whether vectors of the surroundings are made, for a store to keep."""
+    memory: Memory | None = field(default=None, compare=False)
+    """What was decided, for a job that has no store of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +154,7 @@ _this_thread = threading.local()
 def examiner(detection: _Detection) -> Examiner:
     """The detection core of this thread; a forked worker inherits that of the thread that forked it."""
     held: tuple[_Detection, Examiner] | None = getattr(_this_thread, "examiner", None)
-    if held is None or held[0] != detection:
+    if held is None or held[0] != detection or held[0].memory is not detection.memory:
         held = _this_thread.examiner = (detection, _build_examiner(detection))
     return held[1]
 
@@ -157,9 +165,16 @@ def _build_examiner(detection: _Detection) -> Examiner:
     from unsprawl.redaction import Redactor
 
     detector = build(detection.rules, detection.exclude_rules, doubts=True)
+    classifier: Classifier = chosen({rule.id: rule.kind for rule in detector.rules.rules})
+    if detection.remembers:
+        from unsprawl.models.embedding import Surroundings
+        from unsprawl.models.memory import Remembering
+
+        embedding = Surroundings(detection.keys.namer("surroundings"))
+        classifier = Remembering(classifier, embedding, detection.memory, least=detection.min_confidence)
     return Examiner(
         detector=detector,
-        classifier=chosen({rule.id: rule.kind for rule in detector.rules.rules}),
+        classifier=classifier,
         rules=detector.rules.by_id,
         keys=detection.keys,
         redactor=Redactor(detector.find_spans),
@@ -175,10 +190,12 @@ def scan(
     *,
     exclude: Sequence[str] = (),
     keys: Keys | None = None,
+    memory: Memory | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Scan files, folders and ``-`` (standard input) into memory.
 
+    Findings that are like false positives of ``memory`` have that status in the rows; it is of ``keys``.
     Raises ``ConfigError`` for a path that is not there.
     """
     from unsprawl.crawlers.files import FilesSource
@@ -196,6 +213,8 @@ def scan(
         options.show_secrets,
         False,
         keys or load_keys(),
+        remembers=memory is not None,
+        memory=memory,
     )
     steps = _Steps(detection, (spec,), since=options.since)
     sources = [spec.build()]
@@ -235,6 +254,7 @@ def crawl(
         False,
         config.seals,
         keys,
+        remembers=True,
     )
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
@@ -250,6 +270,7 @@ def crawl(
         readable = _run(steps, sources, run, executor_for, inbox, progress)
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
+        changed = recall(store)
         return Result(
             rows=partial(_stored_rows, path, keys),
             coverage=coverage,
@@ -260,6 +281,7 @@ def crawl(
             new=run.new,
             reopened=run.reopened,
             gone=run.gone,
+            silenced=len(changed.silenced),
         )
 
 
@@ -309,7 +331,8 @@ def _never(_key: str) -> str | None:
 
 
 def _stored_rows(path: Path, keys: Keys) -> Iterator[dict[str, Any]]:
-    from unsprawl.store.findings import Store
+    from unsprawl.store.findings import Filter, Store
+    from unsprawl.store.triage import SETTLED
 
     with Store.open(path, keys, readonly=True) as store:
-        yield from store.rows()
+        yield from store.rows(Filter(without=SETTLED))

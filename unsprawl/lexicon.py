@@ -11,7 +11,16 @@ import re
 from itertools import pairwise
 from typing import Final
 
-__all__ = ["alphabet", "entropy", "is_placeholder", "is_repetitive", "is_weak", "looks_random", "words_in"]
+__all__ = [
+    "WEAK",
+    "alphabet",
+    "entropy",
+    "is_placeholder",
+    "is_repetitive",
+    "is_weak",
+    "looks_random",
+    "words_in",
+]
 
 #: A value that holds one of these is a stand-in: nobody's credential, whatever surrounds it.
 _PLACEHOLDER: Final = re.compile(
@@ -39,7 +48,7 @@ _PLACEHOLDER: Final = re.compile(
     """
 )
 #: Passwords that everybody tries first. They are credentials, but poor ones.
-_WEAK: Final = frozenset(
+WEAK: Final = frozenset(
     rb"""
     password passw0rd p@ssw0rd p@ssword pa$$word passwd secret topsecret supersecret s3cret admin
     administrator root toor user guest welcome letmein qwerty qwerty123 abc123 iloveyou login tester
@@ -129,7 +138,7 @@ def is_placeholder(value: bytes) -> bool:
 
 def is_weak(value: bytes) -> bool:
     """Whether the value is a password that everybody would guess."""
-    return value.lower() in _WEAK
+    return value.lower() in WEAK
 
 
 def words_in(value: bytes) -> float:

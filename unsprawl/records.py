@@ -263,11 +263,17 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``confidence`` is the probability that the candidate is a credential value at all."""
+    """``confidence`` is the probability that the candidate is a credential value at all.
+
+    ``vector`` says what the surroundings look like (``models/embedding.py``), ``like`` names the finding
+    marked as a false positive that they resemble. Both are empty where nothing is remembered.
+    """
 
     confidence: float
     label: Label = Label.REAL
     environment: Environment = Environment.UNKNOWN
+    vector: bytes = field(default=b"", repr=False)
+    like: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +337,8 @@ class Occurrence:
     (0-based), so that (finding, document, ordinal) survives edits elsewhere in the text.
     ``title`` and ``provider`` are the rule's. ``document`` is a keyed stand-in for the document's uri.
     ``sealed`` is the encrypted value, ``clear`` the value itself; both are None unless they were
-    asked for, and ``clear`` is never stored.
+    asked for, and ``clear`` is never stored. ``proven``: the format proves itself. ``vector`` and ``like``
+    are those of the verdict.
     """
 
     finding: str
@@ -369,6 +376,9 @@ class Occurrence:
     sealed: bytes | None = field(default=None, repr=False)
     clear: str | None = field(default=None, repr=False)
     clear_context: str | None = field(default=None, repr=False)
+    proven: bool = False
+    vector: bytes = field(default=b"", repr=False)
+    like: str = ""
 
 
 @dataclass(frozen=True, slots=True)

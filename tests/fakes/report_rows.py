@@ -51,6 +51,7 @@ def row(number: int = 1, **changes: Any) -> dict[str, Any]:
         "gone_at": None,
         "owner": None,
         "context": "token = ghp_…x9Qz",
+        "because": None,
     } | changes
 
 

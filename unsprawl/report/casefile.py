@@ -19,11 +19,20 @@ FORMATS: Final = ("table", "json", "markdown")
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """``case`` is the store's short record of a finding, ``rows`` are all its occurrences, gone ones too."""
+    """``case`` is the store's short record of a finding, ``rows`` are all its occurrences, gone ones too.
+
+    ``decisions`` is the history of what people decided about it.
+    """
 
     case: Mapping[str, Any]
     rows: Sequence[Row]
     rule: RuleNote | None = None
+    decisions: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def why(self) -> str:
+        """Which decision gives it its status, in words; "" when none does."""
+        return next((row["because"] for row in self.rows if row["because"]), "")
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Name and value of what is known of the case as a whole."""
@@ -35,7 +44,10 @@ class CaseFile:
         yield "Severity", f"{case['severity']}, risk {case['risk']} of 100"
         validity = str(case["validity"])
         yield "Validity", f"{validity}: {case['evidence']}" if case["evidence"] else validity
-        yield "Status", str(case["status"])
+        until = f" until {case['until']}" if case.get("until") and case["status"] == "accepted" else ""
+        yield "Status", f"{case['status']}{until}"
+        if self.why:
+            yield "Because", self.why
         where = f", {case['environment']}" if case["environment"] != "unknown" else ""
         yield "Looks like", f"{case['label']}{where} ({round(case['confidence'] * 100)} % sure)"
         first, last = _day(case["first_seen"]), _day(case["last_seen"])
@@ -45,12 +57,17 @@ class CaseFile:
         yield "Fingerprint", str(case["fingerprint"])
 
     def timeline(self, named: Callable[[Row], str] = place) -> list[tuple[str, str, str]]:
-        """When, what and where, oldest first."""
+        """When, what, and where or why, oldest first."""
         events = []
         for row in self.rows:
             events.append((row["first_seen"] or "", "seen", named(row)))
             if row["gone_at"]:
                 events.append((row["gone_at"], "gone", named(row)))
+        for it in self.decisions:
+            until = f" until {it['until']}" if it["until"] else ""
+            events.append((it["at"], f"{it['decision']}{until} by {it['author']}:", it["reason"]))
+            if it["undone_at"]:
+                events.append((it["undone_at"], f"{it['decision']} taken back by {it['undone_by']}", ""))
         return sorted(events)
 
     def steps(self) -> Sequence[str]:
@@ -60,7 +77,13 @@ class CaseFile:
 def write(file: CaseFile, format: str, out: TextIO) -> None:
     """Write the page in one of :data:`FORMATS`."""
     if format == "json":
-        document = {**file.case, "occurrences": list(file.rows), "remediation": list(file.steps())}
+        document = {
+            **file.case,
+            "because": file.why,
+            "triage": list(file.decisions),
+            "occurrences": list(file.rows),
+            "remediation": list(file.steps()),
+        }
         out.write(escape.json_line(document) + "\n")
     elif format == "markdown":
         _markdown(file, out)
@@ -124,7 +147,7 @@ def _page(file: CaseFile, out: TextIO) -> None:
                 line(f"│ {context}", "", 6)
     line("What happened", "bold")
     for moment, what, where in file.timeline(near):
-        line(f"{_day(moment)}  {what}  {where}", "", 2)
+        line(f"{_day(moment)}  {what}  {where}".rstrip(), "", 2)
     if file.steps():
         line("What to do", "bold")
         for number, step in enumerate(file.steps(), 1):
@@ -143,7 +166,10 @@ def _markdown(file: CaseFile, out: TextIO) -> None:
         out.write(f"- {text(place(row))}<br>{text(_summary(row))}\n")
         out.writelines(f"  - {text(name)}: {text(value)}\n" for name, value in _attributes(row))
     out.write("\n## What happened\n\n")
-    out.writelines(f"- {_day(moment)}: {what}, {text(where)}\n" for moment, what, where in file.timeline())
+    out.writelines(
+        f"- {_day(moment)}: {', '.join(text(it) for it in (what, where) if it)}\n"
+        for moment, what, where in file.timeline()
+    )
     if file.steps():
         out.write("\n## What to do\n\n")
         out.writelines(f"{number}. {text(step)}\n" for number, step in enumerate(file.steps(), 1))

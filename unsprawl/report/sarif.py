@@ -127,7 +127,8 @@ def _result(row: Row, rule_index: int) -> dict[str, Any]:
         },
     }
     if row["status"] in _SUPPRESSED:
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": row["status"]}]
+        why = escape.plain(row["because"] or row["status"])
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
     return result
 
 

@@ -134,9 +134,13 @@ def _findings_grid(cases: Sequence[Case], width: int) -> Table:
     grid.add_column("×", justify="right", no_wrap=True)
     for case in cases:
         row = case.row
-        places = [_Where(escape.plain(near(p)), "" if n == 0 else "dim") for n, p in enumerate(case.places)]
+        places: list[_Where | Text] = [
+            _Where(escape.plain(near(p)), "" if n == 0 else "dim") for n, p in enumerate(case.places)
+        ]
         if case.copies > len(places):
             places.append(_Where(f"and {case.copies - len(places)} more", "dim"))
+        if row["because"]:
+            places.append(_line(row["because"], "dim italic"))
         where = Group(*places)
         start = (_styled(row["severity"]), _text(row["finding"][: 12 if wide else 8]))
         copies = _text(case.copies)
