@@ -40,9 +40,9 @@ class Plan:
     rate: float = 2e-3
     decay: float = 0.05
     shares: Mapping[str, float] = field(
-        default_factory=lambda: {"repo": 0.6, "refill": 0.2, "contrast": 0.13, "mined": 0.05}
+        default_factory=lambda: {"repo": 0.5, "refill": 0.2, "contrast": 0.12, "mined": 0.06}
     )
-    rest: float = 0.02
+    rest: float = 0.12
     threads: int = 2
     save_every: int = 200
 
