@@ -43,16 +43,18 @@ _READERS: Final[dict[str, Callable[[Reader, Inside], Pieces]]] = {
 
 
 def leaves(
-    reader: Reader, name: str, account: Account, path: str = "", depth: int = 0
+    reader: Reader, name: str, account: Account, path: str = "", depth: int = 0, *, behind: str | None = None
 ) -> Iterator[Leaf | Cut]:
     """All content of ``reader``, as deep as the budget allows.
 
     ``name`` is its file name, ``path`` its member path. What stands behind the end of an archive is
-    content like any other: a second one, or text that someone appended.
+    content like any other: a second one, or text that someone appended, with the path ``behind`` (default:
+    ``path``).
     """
     while (yield from _content(reader, name, account, path, depth)):
         if account.spent or not _more(reader):
             return
+        path = path if behind is None else behind
 
 
 def _more(reader: Reader) -> bool:
@@ -89,8 +91,10 @@ def _stream(reader: Reader, kind: str, name: str, account: Account, path: str, d
         return False
     inner = decompressed(reader, kind, account)
     stem = _stem(name)
-    inside = path if kind_of(inner.peek(HEAD)) else joined(path, stem)
-    yield from leaves(inner, stem, account, inside, depth + 1)
+    # Places in what was unpacked are none in the document: only the members of an archive have its path.
+    unpacked = joined(path, stem)
+    inside = path if kind_of(inner.peek(HEAD)) else unpacked
+    yield from leaves(inner, stem, account, inside, depth + 1, behind=unpacked)
     if inner.fault:
         yield Cut(path, inner.fault)
     return not inner.fault

@@ -395,6 +395,12 @@ def test_what_stands_behind_an_archive_is_scanned(pack: Callable[[bytes], bytes]
         assert cuts == {}
 
 
+def test_what_stands_behind_a_packed_archive_is_no_place_in_the_document() -> None:
+    found, cuts = unpack(gzip.compress(tar({"a": b"one"}) + b"appended by hand"), "top.tar.gz")
+    assert not cuts
+    assert found == {"a": b"one", "top.tar": b"appended by hand"}
+
+
 def test_what_a_zip_holds_beside_its_entries_is_scanned() -> None:
     packed = zipped({"a": TEXT, "b": TEXT}, zipfile.ZIP_STORED)
     second, directory = packed.index(b"PK\x03\x04", 4), packed.index(b"PK\x01\x02")
