@@ -1,7 +1,8 @@
 """How good verdicts are, by line: one set of definitions for calibration, card and command line.
 
 A labelled line is found when a finding of sufficient confidence lies on it. On a line labelled T that is a
-hit, on others a false alarm; a line without any candidate is a miss like one that was refused.
+hit, on one labelled F a false alarm; a line without any candidate is a miss like one that was refused. Lines
+labelled X hold test values, examples and placeholders, on which people disagree: they are counted apart.
 """
 
 from __future__ import annotations
@@ -26,15 +27,23 @@ _BINS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Precision, recall and F1 at one threshold, with the counts behind them."""
+    """Precision, recall and F1 at one threshold, with the counts behind them.
+
+    ``shown`` are findings on lines labelled X, ``strict`` is the precision with them as false alarms.
+    """
 
     hits: int
     alarms: int
     misses: int
+    shown: int = 0
 
     @property
     def precision(self) -> float:
         return self.hits / max(1, self.hits + self.alarms)
+
+    @property
+    def strict(self) -> float:
+        return self.hits / max(1, self.hits + self.alarms + self.shown)
 
     @property
     def recall(self) -> float:
@@ -57,6 +66,10 @@ class Lines:
     @property
     def true(self) -> npt.NDArray[np.bool_]:
         return np.array([row.label == "T" for row in self.rows], bool)
+
+    @property
+    def false(self) -> npt.NDArray[np.bool_]:
+        return np.array([row.label == "F" for row in self.rows], bool)
 
     @property
     def core(self) -> npt.NDArray[np.bool_]:
@@ -107,8 +120,8 @@ def figures(lines: Lines, threshold: float, mask: npt.NDArray[np.bool_] | None =
     """The figures of the lines in ``mask``."""
     chosen = np.ones(len(lines.rows), bool) if mask is None else mask
     found, true = (lines.best >= threshold) & chosen & (lines.best > 0), lines.true & chosen
-    hits = int((found & true).sum())
-    return Figures(hits, int(found.sum()) - hits, int(true.sum()) - hits)
+    hits, alarms = int((found & true).sum()), int((found & lines.false).sum())
+    return Figures(hits, alarms, int(true.sum()) - hits, int(found.sum()) - hits - alarms)
 
 
 def macro(lines: Lines, threshold: float, mask: npt.NDArray[np.bool_]) -> float:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from unsprawl import lexicon
 from unsprawl.errors import ConfigError
 from unsprawl.records import Candidate, Document, Environment, Label, Verdict
 
@@ -27,6 +28,8 @@ _CONFIG: Final = "config.json"
 _INPUTS: Final = ("rows", "numbers", "words", "grams")
 #: How much of the verdict on a format that needs a name beside it is the baseline's.
 _SHARE: Final = 0.5
+#: Below it the network says that even a drawn value beside a vendor's name is none of its keys.
+_CONTRADICTED: Final = 0.3
 _POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
 _TINY: Final = 1e-4
 
@@ -139,15 +142,18 @@ class ContextClassifier:
     ) -> Verdict:
         kind = self._kinds.get(pair[1].rule, "exact")
         first = self._first(pair, kind, float(probability))
+        # The default never drops a vendor's format, unless it says itself that it stands for one, nor what
+        # a machine drew beside a vendor's name, unless the network contradicts.
+        least = self.presets["balanced"]
         confidence = float(probability)
         if kind == "exact":
             confidence = (confidence + first.confidence) / 2
-            # The default never drops a vendor's format, unless it says itself that it stands for one.
-            least = self.presets["balanced"]
             confidence = first.confidence if first.label is Label.PLACEHOLDER else max(least, confidence)
         elif kind == "contextual":
             mean = (1 - _SHARE) * _logit(confidence) + _SHARE * _logit(first.confidence)
             confidence = 1 / (1 + math.exp(-mean))
+            if probability >= _CONTRADICTED and lexicon.looks_random(pair[1].secret.reveal()):
+                confidence = max(least, confidence)
         return Verdict(
             round(confidence, 4), _label(labels, confidence, first), _environment(environments, first)
         )

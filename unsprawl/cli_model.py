@@ -126,13 +126,13 @@ def evaluate(labelled: Path, every: bool, min_confidence: float | None) -> int:
     lines = judge(rows, detector, classifier)
     presets = getattr(classifier, "presets", {"default": 0.5})
     levels = {"given": min_confidence} if min_confidence is not None else presets
-    click.echo("preset     threshold  lines   precision  recall     F1  macro F1")
+    click.echo("preset     threshold  lines   precision  with X  recall     F1  macro F1")
     for preset, level in levels.items():
         for name, mask in (("core", lines.core), ("strong", lines.strong)):
             one = figures(lines, level, mask)
             click.echo(
-                f"{preset:<10} {level:>9.3f}  {name:<6} {one.precision:>10.3f} {one.recall:>7.3f}"
-                f" {one.f1:>6.3f} {macro(lines, level, mask):>9.3f}"
+                f"{preset:<10} {level:>9.3f}  {name:<6} {one.precision:>10.3f} {one.strict:>7.3f}"
+                f" {one.recall:>7.3f} {one.f1:>6.3f} {macro(lines, level, mask):>9.3f}"
             )
     return ExitCode.CLEAN
 

@@ -71,6 +71,11 @@ def test_figures_count_lines_without_a_candidate_as_misses():
     assert figures(lines_of(("T", 0.0)), 0.0).hits == 0
 
 
+def test_lines_on_which_people_disagree_are_counted_apart():
+    one = figures(lines_of(("T", 0.9), ("X", 0.8)), 0.5)
+    assert (one.precision, one.strict, one.alarms, one.shown) == (1.0, 0.5, 0, 1)
+
+
 def test_thresholds_keep_the_precision_of_their_preset():
     pairs = [("T", 0.5 + number / 200) for number in range(100)] + [
         ("F", number / 100) for number in range(90)
@@ -183,7 +188,7 @@ def test_the_card_has_every_table():
         settings, lines, confidence, secret, np.array(["chat", "docs"]), made, [surface], 100, {"all": 0.8}
     )
     text = render(report)
-    assert "| balanced | 0.600 | core | 1.000 | 1.000 | 1.000 | 1.000 |" in text
+    assert "| balanced | 0.600 | core | 1.000 | 1.000 | 1.000 | 1.000 | 1.000 |" in text
     assert "| chat | 1 | 1 | 1.000 | 1.000 |" in text
     assert "| chat | 2.0 | 0.00 | 0.50 | 2.00 |" in text
     assert "| value and surroundings | 0.800 |" in text
