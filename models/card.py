@@ -102,7 +102,7 @@ def _table(report: Report, lines: Lines, title: str) -> list[str]:
         f"{len(lines.rows)} lines, {int(lines.true.sum())} of them credentials, in {count} repositories.",
         "A candidate that the rules miss is a miss. *Core* leaves out pure identifiers (UUID, nonce, salt,",
         "bucket), *strong* also values that are words. Lines labelled X (test values, examples,",
-        "placeholders, on which people disagree) are neither hits nor false alarms; *with X* is the precision",
+        "placeholders, on which people disagree) are neither hits nor alarms; *with X* is the precision",
         "if they were alarms.",
         "",
         "| preset | threshold | lines | precision | with X | recall | F1 | macro F1 |",
