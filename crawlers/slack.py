@@ -25,7 +25,9 @@ from unsprawl.config import FilePath, Reference, SourceConfig, resolve
 from unsprawl.crawlers import slack_about
 from unsprawl.crawlers.slack_channels import Window, read_conversation
 from unsprawl.crawlers.slack_client import SLACK_API, SlackClient
+from unsprawl.crawlers.slack_discovery import discovered, read_discovered
 from unsprawl.crawlers.slack_doctor import examine, missing
+from unsprawl.crawlers.slack_export import Export
 from unsprawl.crawlers.slack_files import file_document, file_events, read_files
 from unsprawl.crawlers.slack_history import fetch_message
 from unsprawl.crawlers.slack_messages import Conversation, Message
@@ -59,7 +61,6 @@ class SlackSource:
     """``slack {token, base_url}``: one workspace or organisation; ``{export}``: an export of one."""
 
     type: ClassVar[str] = "slack"
-    reads_in: ClassVar[Literal["worker", "coordinator"]] = "coordinator"
 
     class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Keys of a source of ``type: slack``.
@@ -90,13 +91,23 @@ class SlackSource:
         if (config.token is None) == (config.export is None):
             raise ConfigError(f"sources.{name}: give either `token` or `export`")
         self.name = name
+        # A token's limits are shared by all who read; an export has none.
+        self.reads_in: Literal["worker", "coordinator"] = "worker" if config.export else "coordinator"
         self._config = config
         self._held: Session | None = None
+        self._archive: Export | None = None
 
     # --- what there is ---------------------------------------------------------------------------
 
     def units(self, seen: Seen) -> Iterator[Unit | Skipped]:  # noqa: ARG002
         """The people and the files of each workspace, then its conversations."""
+        if self._config.export is not None:
+            for unit in self._export.units():
+                if self._excludes(unit.data.get("place")):
+                    yield Skipped(unit.id, _EXCLUDED, excluded=True, parents=(unit.id,))
+                else:
+                    yield unit
+            return
         session = self._session
         session.begin()
         for workspace in session.identity.workspaces:
@@ -113,7 +124,36 @@ class SlackSource:
             if self._config.files and session.may("files:read"):
                 data = {"kind": "files", "workspace": workspace}
                 yield Unit(f"slack://{workspace.id}/files", f"files of {workspace.name}", (), data)
-            yield from self._conversations(workspace)
+            if not self._config.discovery:
+                yield from self._conversations(workspace)
+        if self._config.discovery:
+            yield from self._discovered()
+
+    def _excludes(self, place: Conversation | None) -> bool:
+        forms = (place.title, place.title[1:], place.id, place.uri) if place is not None else ()
+        return any(map(self._config.excludes, forms))
+
+    def _discovered(self) -> Iterator[Unit | Skipped]:
+        """Every conversation of the enterprise, whoever is in it."""
+        session = self._session
+        known = {workspace.id: workspace for workspace in session.identity.workspaces}
+        first = session.identity.workspaces[0]
+        names = session.names(first) if session.may("users:read") else {}
+        for raw in discovered(session):
+            team = str(raw.get("team_id") or first.id)
+            workspace = known.get(team, Workspace(team))
+            yield from self._unit(workspace, raw, names, guests=False)
+
+    def _unit(
+        self, workspace: Workspace, raw: Mapping[str, Any], names: Mapping[str, str], *, guests: bool
+    ) -> Iterator[Unit | Skipped]:
+        place = conversation(raw, workspace, names, guests=guests)
+        if self._excludes(place):
+            yield Skipped(place.uri, _EXCLUDED, excluded=True, parents=(place.uri,))
+            return
+        about = slack_about.about(place, raw, names)
+        data = {"kind": "conversation", "workspace": workspace, "place": place, "about": about}
+        yield Unit(place.uri, place.title, (), data)
 
     def _conversations(self, workspace: Workspace) -> Iterator[Unit | Skipped]:
         session = self._session
@@ -124,13 +164,7 @@ class SlackSource:
         for types in _attempts(kinds):
             try:
                 for raw in self._listed(workspace, types, listed):
-                    place = conversation(raw, workspace, names, raw["id"] in guests)
-                    if any(map(self._config.excludes, (place.title, place.title[1:], place.id, place.uri))):
-                        yield Skipped(place.uri, _EXCLUDED, excluded=True, parents=(place.uri,))
-                        continue
-                    about = slack_about.about(place, raw, names)
-                    data = {"kind": "conversation", "workspace": workspace, "place": place, "about": about}
-                    yield Unit(place.uri, place.title, (), data)
+                    yield from self._unit(workspace, raw, names, guests=raw["id"] in guests)
             except UnreadableError as error:
                 if "missing_scope" not in error.message:
                     raise
@@ -159,6 +193,9 @@ class SlackSource:
 
     def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
         """One conversation, or the files or people of a workspace. What is refused is told."""
+        if self._config.export is not None:
+            yield from self._export.read(unit.data, seen)
+            return
         session, config, data = self._session, self._config, unit.data
         workspace: Workspace = data["workspace"]
         try:
@@ -179,6 +216,10 @@ class SlackSource:
         names = session.names(workspace) if session.may("users:read") else {}
         if not since or "before" not in since:
             yield Unchanged() if seen(about.key) == about.version else about
+        if self._config.discovery:
+            back, oldest = duration(self._config.lookback), self._window().oldest
+            yield from read_discovered(session, place, names, back, oldest, since, seen)
+            return
         files = partial(self._stray_files, workspace, seen)
         around = partial(self._around, place, names, seen)
         yield from read_conversation(session, place, names, self._window(), since, seen, files, around)
@@ -231,6 +272,8 @@ class SlackSource:
     def fetch(self, uri: str) -> Document | Skipped:
         """Read one document again; for a message the thread or run it stands in."""
         match = _URI.fullmatch(uri)
+        if self._config.export is not None:
+            return (self._export.find(uri) if match else None) or Skipped(uri, "not in this export")
         session = self._session
         workspace = None
         if match:
@@ -274,7 +317,25 @@ class SlackSource:
 
     def diagnose(self) -> Iterator[Diagnosis]:
         """Who the token is, which scopes it has, what it reaches, and how fast Slack lets it."""
-        yield from examine(self._session, self._config)
+        if self._config.export is None:
+            self._session.begin()
+            yield from examine(self._session, self._config)
+            return
+        try:
+            export = self._export
+        except UnreadableError as error:
+            yield Diagnosis(f"open the export: {error.message}", False, error.hint)
+            return
+        count = sum(1 for _ in export.conversations())
+        yield Diagnosis(f"the export has {count} conversations and {len(export.people)} people", True)
+        yield Diagnosis("files are links in it", True, "their contents are read with a token alone")
+
+    @property
+    def _export(self) -> Export:
+        if self._archive is None:
+            assert self._config.export is not None
+            self._archive = Export(self._config.export)
+        return self._archive
 
     @property
     def _session(self) -> Session:

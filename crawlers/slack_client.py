@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import urlsplit
 
 from unsprawl.crawlers.slack_faults import refusal
-from unsprawl.crawlers.slack_pace import TierPace, per_minute
+from unsprawl.crawlers.slack_pace import MethodPaces, TierPace
 from unsprawl.errors import RetryableError, UnreadableError
 from unsprawl.secret import Secret
 from unsprawl.wire import hosts
 from unsprawl.wire.client import Client, Fixed
+from unsprawl.wire.pacing import Pace
 from unsprawl.wire.patience import Again, Patience
 from unsprawl.wire.stream import open_stream
 
@@ -38,6 +39,8 @@ SLACK_API: Final = "https://slack.com/api"
 _SLACK_HOST = re.compile(r"(?:[a-z0-9-]+\.)*(?:slack\.com|slack-gov\.com|slack-files\.com|slack-edge\.com)\Z")
 #: A page of a thousand long messages with their blocks.
 _LARGEST_ANSWER: Final = 96 << 20
+#: Seconds between two downloads from Slack, whose limit is not published.
+_DOWNLOADS: Final = 0.1
 #: Pages of one listing: far beyond any workspace, short of an endless loop.
 _MOST_PAGES: Final = 100_000
 
@@ -66,10 +69,7 @@ class Answer:
 
 
 class SlackClient:
-    """One token at one API. Threads share it, and with it the limits.
-
-    ``requests`` counts the requests of each method, refused ones too; downloads count as ``download``.
-    """
+    """One token at one API. Threads share it, and with it the limits."""
 
     def __init__(
         self, base_url: str, token: Secret, *, patience: Patience, file_hosts: tuple[str, ...] = ()
@@ -78,6 +78,7 @@ class SlackClient:
         self.patience = patience
         self._credentials = Fixed({"authorization": f"Bearer {token.text()}"})
         self._file_hosts = file_hosts
+        self._paces = MethodPaces(known=self.is_slack)
         self._wires: dict[str, Client] = {}
         self._lock = Lock()
         self._web: WebClient | None = None
@@ -89,13 +90,11 @@ class SlackClient:
 
     @property
     def requests(self) -> Counter[str]:
-        with self._lock:
-            return Counter({name: wire.requests for name, wire in self._wires.items()})
+        """Requests of each method, refused ones too."""
+        return self._paces.asked
 
     def pace(self, method: str) -> TierPace:
-        pace = self._wire(method).pace
-        assert isinstance(pace, TierPace)
-        return pace
+        return self._paces.of(method)
 
     def call(self, method: str, **params: str | int) -> Answer:
         """POST one method. Raises what the answer means, see :mod:`unsprawl.crawlers.slack_faults`."""
@@ -137,7 +136,7 @@ class SlackClient:
             host = hosts.origin(url)[1] or "nowhere"
             raise UnreadableError(f"the file lies on {host}, which is not Slack: the token is not sent there")
         parts = urlsplit(url)
-        wire = self._wire(f"download {parts.scheme}://{parts.netloc}", f"{parts.scheme}://{parts.netloc}")
+        wire = self._wire(f"{parts.scheme}://{parts.netloc}", Pace(_DOWNLOADS if self.is_slack else 0.0))
         return open_stream(wire, url, offset, what="the file")
 
     def close(self) -> None:
@@ -179,9 +178,14 @@ class SlackClient:
         method = url.rpartition("/")[2]
         headers = {name: value for name, value in request.header_items() if name.lower() != "authorization"}
         content = request.data if isinstance(request.data, bytes) else b""
-        answer = self._wire(method).request(
+        self._paces.choose(method)
+        answer = self._wire(self.base, self._paces).request(
             "POST", url, headers=headers, content=content, limit=_LARGEST_ANSWER
         )
+        if hosts.origin(answer.url) != hosts.origin(self.base):
+            raise UnreadableError(
+                f"{method}: the server points to another host: not followed", hint=_NO_SLACK
+            )
         body = answer.body.decode("utf-8", "replace")
         if not body.lstrip()[:1] == "{":
             raise UnreadableError(
@@ -189,16 +193,13 @@ class SlackClient:
             )
         return {"status": answer.status, "headers": answer.headers, "body": body}
 
-    def _wire(self, method: str, base: str = "") -> Client:
+    def _wire(self, base: str, pace: Pace) -> Client:
         with self._lock:
-            wire = self._wires.get(method)
-            if wire is None:
-                known = self.is_slack
-                pace = TierPace(per_minute(method), known=known) if not base else TierPace(600, known=known)
-                wire = self._wires[method] = Client(
-                    base or self.base, credentials=self._credentials, patience=self.patience, pace=pace
+            if base not in self._wires:
+                self._wires[base] = Client(
+                    base, credentials=self._credentials, patience=self.patience, pace=pace
                 )
-            return wire
+            return self._wires[base]
 
 
 _NO_SLACK: Final = "is base_url the address of the Web API?"

@@ -38,16 +38,17 @@ def messages_of(page: list[dict[str, Any]], names: Mapping[str, str]) -> list[Me
 def pages(session: Session, place: Conversation, low: int, end: int) -> Iterator[Page]:
     """Pages of the history between two times, newest first.
 
-    Each is asked for by its time, which never expires and can be asked again; a server that ignores times is
-    asked by cursor.
+    Each is asked for by its time, which never expires and can be asked again. A page that brings nothing
+    older is asked for once more; a server that ignores times is then asked by cursor.
     """
     method, cursor, used = "conversations.history", "", set[str]()
     reached = end
+    latest, repeated = end, False
     told = False
     while True:
         size = session.page_size()
         params: dict[str, str | int] = {
-            "channel": place.id, "limit": size, "latest": stamp(reached), **_asking(place)
+            "channel": place.id, "limit": size, "latest": stamp(latest), **_asking(place)
         }  # fmt: skip
         if low:
             params["oldest"] = stamp(low - 1)
@@ -67,10 +68,12 @@ def pages(session: Session, place: Conversation, low: int, end: int) -> Iterator
         )
         if not more or oldest < low:
             return
-        if oldest < reached and not cursor:
-            reached = oldest
-            continue
-        reached = min(reached, oldest)
+        if not cursor:
+            repeated = oldest >= reached and not repeated
+            if oldest < reached or repeated:
+                reached = latest = oldest
+                continue
+        reached = oldest
         cursor = answer.next_cursor
         if not cursor or cursor in used:
             raise UnreadableError("the history turns in a circle", hint="what came before was read")

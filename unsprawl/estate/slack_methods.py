@@ -255,7 +255,7 @@ def _discovery_list(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[st
 
 def _discovery_history(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]:
     _needs(scopes, "discovery:read")
-    channel = _channel(slack, form, None)
+    channel = _channel(slack, form, None, "read")
     first, end = channel.between(
         micros(form.get("oldest", "")) if "oldest" in form else -1,
         micros(form["latest"]) if "latest" in form else _FAR,
@@ -271,7 +271,7 @@ def _discovery_history(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict
 
 def _discovery_edits(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]:
     _needs(scopes, "discovery:read")
-    channel = _channel(slack, form, None)
+    channel = _channel(slack, form, None, "read")
     oldest = micros(form.get("oldest", "")) if "oldest" in form else -1
     latest = micros(form["latest"]) if "latest" in form else _FAR
     found = [one for one in channel.edits if oldest < micros(one["ts"]) < latest]

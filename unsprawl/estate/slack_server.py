@@ -54,6 +54,7 @@ class Fault:
     times: int = -1
     share: float = 1.0
     """How many of the matching requests it hits, drawn by chance with a fixed seed."""
+    hits: int = 0
 
 
 class SlackServer:
@@ -107,6 +108,7 @@ class SlackServer:
             for fault in self.faults:
                 if fault.times and re.search(fault.match, line) and self._chance.random() < fault.share:
                     fault.times -= 1
+                    fault.hits += 1
                     return fault
         return None
 

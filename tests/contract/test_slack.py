@@ -1,0 +1,561 @@
+"""Slack over the wire: what is read, what a second run costs, and what refusals and broken answers do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from slack_worlds import DAY, NOON, Memory, Night, body, counted, small, ts_of, uri
+
+from unsprawl.crawlers.slack import SlackSource
+from unsprawl.crawlers.slack_client import SlackClient
+from unsprawl.crawlers.slack_session import Session
+from unsprawl.errors import AuthError, RetryableError
+from unsprawl.estate.slack_server import LOGIN_PAGE, Fault, SlackServer
+from unsprawl.estate.slack_workspace import Channel, Workspace, post
+from unsprawl.records import Audience, Diagnosis, Document, Skipped
+from unsprawl.secret import Secret
+from unsprawl.wire.patience import Patience
+
+TOKEN = "the-token-of-a-test"
+SECRET = Secret(TOKEN.encode())
+_sessions: dict[tuple[str, float], Session] = {}
+
+
+@pytest.fixture
+def team() -> Workspace:
+    return small()
+
+
+@pytest.fixture
+def slack(team: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
+    monkeypatch.setenv("SLACK_TOKEN", TOKEN)
+    with SlackServer(team, {TOKEN: None}) as server:
+        yield server
+    for session in _sessions.values():
+        session.client.close()
+    _sessions.clear()
+
+
+def source_of(slack: SlackServer, *, total: float = 5.0, **keys) -> SlackSource:
+    """A source that loses little time between two attempts."""
+    config = SlackSource.Config(token="${SLACK_TOKEN}", base_url=slack.url, **keys)
+    source = SlackSource("chat", config)
+    patience = Patience(attempts=8, total=total, first=0.01, longest=0.05)
+    # The same connections for all nights of a test, as far as they have the same patience.
+    held = _sessions.setdefault(
+        (slack.url, total), Session(SlackClient(slack.url, SECRET, patience=patience))
+    )
+    held.slow = False
+    source._held = held
+    return source
+
+
+def crawl(slack: SlackServer, memory: Memory | None = None, **keys) -> Night:
+    slack.requests.clear()
+    return (memory or Memory()).crawl(source_of(slack, **keys))
+
+
+def by_uri(night: Night) -> dict[str, Document]:
+    return {one.uri: one for one in night.documents}
+
+
+# --- what is read --------------------------------------------------------------------------------
+
+
+def test_two_messages_of_one_author_meet_whoever_speaks_between_them(
+    slack: SlackServer, team: Workspace
+) -> None:
+    general = team.channels[0]
+    made = by_uri(crawl(slack))[uri(general, ts_of(NOON))]
+    assert made.body == b"user: admin\npassword: see below\n"
+    first, second = made.parts
+    assert (first.start, second.start) == (0, 12)
+    assert second.uri == uri(general, ts_of(NOON + 60))
+    assert second.url == f"https://acme.slack.com/archives/{general.id}/p{NOON + 60}000000"
+    assert second.author == "Anna Ander"
+    assert second.modified_at == datetime.fromtimestamp(NOON + 60, UTC)
+
+
+def test_a_thread_is_one_document_and_each_reply_keeps_its_place(slack: SlackServer, team: Workspace) -> None:
+    general = team.channels[0]
+    root = ts_of(NOON + 4000)
+    made = by_uri(crawl(slack))[uri(general, root)]
+    assert made.body == b"how do I sign in?\nlike this\nthanks\n"
+    assert [part.author for part in made.parts] == ["Bo Berg", "Anna Ander", "Bo Berg"]
+    assert made.parts[1].uri == uri(general, ts_of(NOON + 4100), f"?thread_ts={root}")
+    assert made.parts[1].url == (
+        f"https://acme.slack.com/archives/{general.id}/p{NOON + 4100}000000?thread_ts={root}&cid={general.id}"
+    )
+    assert made.attrs["thread"] == root
+
+
+def test_ten_minutes_midnight_and_another_author_part_runs(slack: SlackServer, team: Workspace) -> None:
+    channel = team.channel("runs")
+    night = NOON + 43_200
+    for at, user in (
+        (NOON, "U1"),
+        (NOON + 600, "U1"),
+        (NOON + 1201, "U1"),
+        (night - 30, "U1"),
+        (night + 30, "U1"),
+    ):
+        channel.add(post(at, user, f"at {at}"))
+    channel.add(post(night + 40, "U2", "other"))
+    mine = [one for one in crawl(slack).documents if channel.id in one.uri and "?" not in one.uri]
+    assert sorted(body(one).count(b"\n") for one in mine) == [1, 1, 1, 1, 2]
+
+
+def test_all_kinds_of_conversations_are_read_with_their_audience(slack: SlackServer, team: Workspace) -> None:
+    kinds: dict[str, tuple[dict[str, Any], Audience]] = {
+        "open": ({}, Audience.ORGANISATION),
+        "secret": ({"kind": "private_channel"}, Audience.RESTRICTED),
+        "mpdm-a--b": ({"kind": "mpim"}, Audience.RESTRICTED),
+        "dm": ({"kind": "im", "user": "U00000002"}, Audience.RESTRICTED),
+        "partners": ({"is_ext_shared": True, "connected_team_ids": ["T0OTHER"]}, Audience.EXTERNAL),
+        "guests": ({}, Audience.EXTERNAL),
+        "old": ({"is_archived": True}, Audience.ORGANISATION),
+    }
+    for name, (raw, _) in kinds.items():
+        channel = team.channel(name, **raw)
+        channel.add(post(NOON, "U00000001", f"in {name}"))
+        if name == "guests":
+            channel.members.append("U00000002")
+    found = {
+        str(one.body.decode().strip().removeprefix("in ")): one
+        for one in crawl(slack).documents
+        if isinstance(one.body, bytes) and one.body.startswith(b"in ")
+    }
+    assert {name: one.audience for name, one in found.items()} == {
+        name: audience for name, (_, audience) in kinds.items()
+    }
+    assert found["dm"].attrs["channel"] == "@Bo Berg"
+    assert found["partners"].attrs["shared_with"] == ["T0OTHER"]
+
+
+def test_what_stands_around_the_messages_is_read(slack: SlackServer, team: Workspace) -> None:
+    channel = team.channel(
+        "around",
+        topic={"value": "topic text &amp; more", "creator": "U00000001", "last_set": NOON},
+        purpose={"value": "purpose text", "creator": "", "last_set": 0},
+        properties={"tabs": [{"type": "canvas", "label": "tab text"}]},
+    )
+    channel.bookmarks.append({"title": "door", "link": "https://x.test/?k=bookmark", "date_updated": NOON})
+    channel.add(post(NOON, "U00000001", "hello"))
+    team.usergroups.append({"id": "S1", "name": "Admins", "handle": "admins", "description": "group text"})
+    team.user("eve", "Eve", profile={"title": "title text", "fields": {"X1": {"value": "field text"}}})
+    files = {
+        "snippet": team.file("run.sh", b"echo snippet content\n", NOON, mode="snippet"),
+        "canvas": team.file(
+            "Canvas", b"<html><body>canvas content</body></html>", NOON, mode="quip", mimetype="text/html"
+        ),
+        "list": team.file("Todo", b"", NOON, mode="list", filetype="list"),
+    }
+    files["list"].rows = [{"id": "R1", "fields": [{"key": "name", "value": "list content"}]}]
+    night = crawl(slack)
+    for wanted in (
+        b"topic text & more", b"purpose text", b"tab text", b"door https://x.test/?k=bookmark", b"group text",
+        b"title text", b"field text", b"snippet content", b"canvas content", b"list content",
+    ):  # fmt: skip
+        assert wanted in night.text, wanted
+
+
+def test_a_file_of_a_shared_channel_is_asked_for_and_read(slack: SlackServer, team: Workspace) -> None:
+    stub = team.file("theirs.txt", b"from outside\n", NOON, foreign=True)
+    file = {"id": stub.raw["id"], "file_access": "check_file_info", "mode": "hosted"}
+    team.channels[0].add(post(NOON + 7000, "U00000001", "see", files=[file]))
+    night = crawl(slack)
+    assert by_uri(night)[f"slack://T0ACME/files/{stub.raw['id']}"].body == b"from outside\n"
+
+
+def test_large_files_are_streamed(slack: SlackServer, team: Workspace) -> None:
+    files = [one for one in crawl(slack).documents if one.path == "files/dump.sql"]
+    assert not isinstance(files[0].body, bytes)
+    assert slack.asked["download"] == 1 + 0  # only the small one: the stream was never opened
+
+
+def test_pinned_messages_beyond_the_plan_are_read(slack: SlackServer, team: Workspace) -> None:
+    channel = team.channel("limited")
+    channel.limited = True
+    channel.add(post(NOON, "U00000001", "still here"))
+    channel.messages.append(post(NOON - 400 * DAY, "U00000001", "pinned long ago", pinned_to=[channel.id]))
+    night = crawl(slack)
+    assert b"pinned long ago" in night.text
+    assert f"slack://T0ACME/{channel.id}?older" in night.gaps
+
+
+# --- incremental ---------------------------------------------------------------------------------
+
+
+def test_without_a_change_the_second_run_asks_once_a_conversation(
+    slack: SlackServer, team: Workspace
+) -> None:
+    for number in range(40):
+        team.channel(f"c{number}").add(post(NOON, "U00000001", "x"))
+    memory = Memory()
+    first = crawl(slack, memory)
+    second = crawl(slack, memory)
+    assert second.documents == []
+    assert second.gaps == first.gaps
+    assert counted(slack.asked) == {
+        "auth.test": 1,
+        "conversations.history": 42,
+        "conversations.list": 1,
+        "files.list": 1,
+        "usergroups.list": 1,
+        "users.conversations": 1,
+        "users.list": 1,
+    }
+
+
+def test_only_what_changed_is_read_again(slack: SlackServer, team: Workspace) -> None:
+    general = team.channels[0]
+    memory = Memory()
+    crawl(slack, memory)
+    *_, third, root = general.messages
+    general.edit(third, "password: changed", NOON + 70)
+    general.reply(root, post(NOON + 9500, "U00000001", "one more"))
+    general.add(post(NOON + 20_000, "U00000002", "new"))
+    team.file("new.txt", b"new file\n", NOON + 20_000)
+    night = crawl(slack, memory)
+    assert night.uris == [
+        uri(general, ts_of(NOON)),
+        uri(general, root["ts"]),
+        uri(general, ts_of(NOON + 20_000)),
+        f"slack://T0ACME/files/{team.files[-1].raw['id']}",
+    ]
+    assert b"changed" in night.text
+    assert slack.asked["conversations.replies"] == 1
+    assert crawl(slack, memory).documents == []
+
+
+def test_a_reply_to_an_old_thread_is_found_by_the_cheaper_way(slack: SlackServer, team: Workspace) -> None:
+    dense, sparse = team.channel("dense"), team.channel("sparse")
+    roots = []
+    for number in range(50):
+        roots.append(dense.add(post(NOON - 30 * DAY + number, f"U{number}", "root")))
+        dense.reply(roots[-1], post(NOON - 30 * DAY + 5000 + number, "U1", "reply"))
+    old = sparse.add(post(NOON - 60 * DAY, "U1", "old root"))
+    sparse.reply(old, post(NOON - 30 * DAY, "U2", "reply"))
+    for number in range(2500):
+        sparse.add(post(NOON - 59 * DAY + 700 * number, f"U{number % 7}", f"m{number}"))
+    memory = Memory()
+    crawl(slack, memory)
+    assert crawl(slack, memory).documents == []
+    assert [form["channel"] for name, form in slack.requests if name == "conversations.replies"] == [
+        sparse.id
+    ]
+    assert slack.asked["conversations.history"] <= len(team.channels)
+    dense.reply(roots[7], post(NOON, "U3", "late answer"))
+    sparse.reply(old, post(NOON, "U3", "very late answer"))
+    night = crawl(slack, memory)
+    assert night.uris == sorted([uri(dense, roots[7]["ts"]), uri(sparse, old["ts"])])
+    assert b"very late answer" in night.text
+
+
+def test_a_reply_that_was_also_sent_to_the_channel_leads_to_its_thread(
+    slack: SlackServer, team: Workspace
+) -> None:
+    general = team.channels[0]
+    memory = Memory()
+    ancient = general.messages[0]
+    crawl(slack, memory)
+    general.reply(ancient, post(NOON + 20_000, "U1", "answer after weeks"))
+    shown = post(
+        NOON + 20_000, "U1", "answer after weeks", subtype="thread_broadcast", thread_ts=ancient["ts"]
+    )
+    general.add(shown)
+    night = crawl(slack, memory)
+    assert night.uris == [uri(general, ancient["ts"])]
+
+
+def test_edited_replies_are_looked_for_where_asked(slack: SlackServer, team: Workspace) -> None:
+    general = team.channels[0]
+    memory = Memory()
+    crawl(slack, memory, reply_edits="10d")
+    assert crawl(slack, memory, reply_edits="10d").documents == []
+    replies = general.threads[ts_of(NOON + 4000)]
+    replies[0] |= {"text": "like that", "edited": {"ts": ts_of(NOON + 9900), "user": "U1"}}
+    assert crawl(slack, memory).documents == []
+    assert crawl(slack, memory, reply_edits="10d").uris == [uri(general, ts_of(NOON + 4000))]
+
+
+def test_a_deleted_message_empties_its_document(slack: SlackServer, team: Workspace) -> None:
+    general = team.channels[0]
+    memory = Memory()
+    crawl(slack, memory)
+    general.delete(general.messages[-2])
+    general.delete(general.messages[-3])
+    general.delete(general.messages[-2])
+    gone = {one.uri: one for one in crawl(slack, memory).documents}
+    assert sorted(gone) == [uri(general, ts_of(NOON)), uri(general, ts_of(NOON + 30))]
+    assert {one.body for one in gone.values()} == {b""}
+    assert {one.attrs["state"] for one in gone.values()} == {"deleted"}
+    assert crawl(slack, memory).documents == []
+
+
+def test_bookmarks_are_asked_for_when_something_was_written(slack: SlackServer, team: Workspace) -> None:
+    general = team.channels[0]
+    memory = Memory()
+    crawl(slack, memory)
+    general.bookmarks.append({"title": "new", "link": "https://x.test/", "date_updated": NOON})
+    general.add(post(NOON + 20_000, "U00000001", "see the bookmark"))
+    assert f"slack://T0ACME/{general.id}?bookmarks" in crawl(slack, memory).uris
+    assert slack.asked["bookmarks.list"] == 1
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+
+def planted(team: Workspace, pages: int = 4) -> tuple[list[Channel], set[bytes]]:
+    """Channels with a marker in each message, reply and file."""
+    marks: set[bytes] = set()
+    channels = []
+    del team.files[1:]  # the large one would be searched for every mark
+
+    def mark(kind: str, number: int) -> str:
+        marks.add(f"<{kind}-{number}>".encode())
+        return f"<{kind}-{number}>".replace("<", "&lt;").replace(">", "&gt;")
+
+    for number in range(4):
+        channel = team.channel(f"planted{number}")
+        channels.append(channel)
+        for index in range(pages * 20):
+            message = post(NOON - 2 * DAY + index * 700, f"U{index % 3}", mark(f"m{number}", index))
+            channel.add(message)
+            if index % 20 == 0:
+                for reply in range(25):
+                    text = mark(f"r{number}-{index}", reply)
+                    channel.reply(message, post(NOON - DAY + index * 100 + reply, "U1", text))
+    for index in range(6):
+        text = f"file &{index}\n" * 20
+        marks.add(f"file &{index}".encode())
+        team.file(f"f{index}", text.encode(), NOON + index)
+    return channels, marks
+
+
+def exactly_once(night: Night, marks: set[bytes]) -> None:
+    text = night.text
+    assert [mark for mark in marks if mark not in text] == []
+    assert [mark for mark in marks if mark.startswith(b"<") and text.count(mark) != 1] == []
+
+
+def storm(slack: SlackServer) -> None:
+    """Each kind of trouble, often: about one request in four meets one."""
+    late = format_datetime(datetime.now(UTC) + timedelta(seconds=0.2), usegmt=True)
+    slack.faults += [
+        Fault(r"\.", status=429, headers={"Retry-After": "0"}, share=0.06),
+        Fault(r"\.", status=429, headers={"Retry-After": late}, share=0.03),
+        Fault(r"\.", error="ratelimited", share=0.03),
+        Fault(r"\.", error="internal_error", share=0.02),
+        Fault(r"\.", status=502, share=0.03),
+        Fault(r"\.", status=503, share=0.02),
+        Fault(r"\.", reset=True, share=0.03),
+        Fault(r"history|replies|files-pri", cut=40, share=0.05),
+        Fault(r"history", drip=0.005, share=0.03),
+        Fault(r"history", spoil=lambda answer: {**answer, "messages": answer["messages"][::-1]}, share=0.2),
+    ]
+
+
+def test_in_a_storm_everything_is_found_once_at_nearly_no_more_requests(
+    slack: SlackServer, team: Workspace
+) -> None:
+    _, marks = planted(team)
+    slack.pages = {"conversations.history": 20, "conversations.replies": 10, "conversations.list": 2}
+    calm = crawl(slack)
+    exactly_once(calm, marks)
+    least = counted(slack.asked)
+    # What paging allows: a page of twenty messages, three of ten for each thread, …
+    channels = len(team.channels)
+    assert least["conversations.history"] == 4 * 4 + 4 + 1
+    assert least["conversations.replies"] == 4 * 4 * 3 + 1
+    assert least["conversations.list"] == -(-channels // 2)
+    storm(slack)
+    night = crawl(slack, total=30.0)
+    failed = sum(fault.hits for fault in slack.faults if fault.spoil is None and not fault.drip)
+    assert failed > 10
+    assert slack.asked.total() - failed <= 1.1 * sum(least.values())
+    assert night.uris == calm.uris
+    exactly_once(night, marks)
+    assert night.gaps == calm.gaps
+
+
+def test_expired_cursors_and_repeated_pages_lose_and_double_nothing(
+    slack: SlackServer, team: Workspace
+) -> None:
+    _, marks = planted(team)
+    slack.pages = {"conversations.history": 20, "conversations.replies": 10, "conversations.list": 2}
+    calm = crawl(slack)
+    before: dict[str, dict] = {}
+
+    def repeat(answer: dict) -> dict:
+        """The page before once more, in place of the one that was asked for."""
+        last = before.setdefault("last", answer)
+        before["last"] = answer
+        return {**last, "has_more": True}
+
+    slack.faults.append(Fault(r"conversations.list.*cursor", error="invalid_cursor", times=1))
+    slack.faults.append(Fault(r"conversations.replies.*cursor", error="invalid_cursor", times=3))
+    assert crawl(slack).uris == calm.uris
+    slack.faults.clear()
+    channel = team.channels[2]
+    slack.faults.append(Fault(f"conversations.history.*channel={channel.id}", spoil=repeat, times=4))
+    night = crawl(slack)
+    assert night.uris == calm.uris
+    exactly_once(night, marks)
+
+
+def test_a_listing_in_a_circle_is_told_and_ends(slack: SlackServer, team: Workspace) -> None:
+    channel = team.channel("circle")
+    for index in range(30):
+        channel.add(post(NOON + index * 700, "U1", f"m{index}"))
+    page = [channel.messages[-1]]
+    answer = {"messages": page, "has_more": True, "response_metadata": {"next_cursor": "bmV4dDox"}}
+    slack.faults.append(Fault(f"history.*channel={channel.id}", spoil=lambda _: answer))
+    night = crawl(slack)
+    assert f"slack://T0ACME/{channel.id}" in night.gaps
+    assert slack.asked["conversations.history"] < 10
+
+
+def test_one_refused_channel_or_thread_or_file_is_one_gap(slack: SlackServer, team: Workspace) -> None:
+    general = team.channels[0]
+    slack.faults += [
+        Fault(f"replies.*ts={ts_of(NOON + 4000)}", error="thread_not_visible"),
+        Fault(f"/files-pri/{team.files[0].raw['id']}/", body=LOGIN_PAGE),
+    ]
+    memory = Memory()
+    night = crawl(slack, memory)
+    assert night.gaps == {
+        f"slack://T0ACME/{team.channels[1].id}",
+        uri(general, ts_of(NOON + 4000), "?thread"),
+        f"slack://T0ACME/files/{team.files[0].raw['id']}",
+    }
+    assert b"how do I sign in?" in night.text
+    slack.faults.clear()
+    later = crawl(slack, memory)
+    assert later.uris == [uri(general, ts_of(NOON + 4000)), f"slack://T0ACME/files/{team.files[0].raw['id']}"]
+
+
+def test_a_web_page_is_read_where_it_is_the_file(slack: SlackServer, team: Workspace) -> None:
+    page = b"<!DOCTYPE html><html><body>our page</body></html>"
+    team.file("page.html", page, NOON, mimetype="text/html")
+    night = crawl(slack)
+    assert page in night.text
+    slack.faults.append(Fault("/files-pri/", body=LOGIN_PAGE))
+    gaps = [one for one in crawl(slack).skipped if "sign in" in one.reason]
+    assert len(gaps) == len(team.files) - 1  # the stream is not opened here
+    assert "files:read" in gaps[0].hint
+
+
+def test_a_server_that_is_down_midway_fails_the_unit_and_the_next_run_goes_on(
+    slack: SlackServer, team: Workspace
+) -> None:
+    channels, marks = planted(team)
+    slack.pages = {"conversations.history": 20}
+    memory = Memory()
+    third = ts_of(NOON - 2 * DAY + 40 * 700)
+    slack.faults.append(Fault(f"history.*channel={channels[0].id}.*latest={third}", status=500))
+    source = source_of(slack, total=0.05)
+    night = memory.crawl(source, catch=RetryableError)
+    assert list(night.failures) == [f"slack://T0ACME/{channels[0].id}"]
+    slack.faults.clear()
+    slack.requests.clear()
+    rest = memory.crawl(source_of(slack))
+    asked = [
+        form
+        for name, form in slack.requests
+        if name.endswith("history") and form["channel"] == channels[0].id
+    ]
+    assert len(asked) <= 3
+    night.documents += [one for one in rest.documents if one.uri not in night.uris]
+    exactly_once(night, marks)
+
+
+def test_a_refused_token_stops_the_source(slack: SlackServer) -> None:
+    slack.tokens.clear()
+    with pytest.raises(AuthError, match="not valid"):
+        crawl(slack)
+
+
+def test_missing_scopes_are_gaps_and_are_not_asked_for(slack: SlackServer, team: Workspace) -> None:
+    slack.tokens[TOKEN] = frozenset({"channels:read", "channels:history", "users:read"})
+    night = crawl(slack)
+    told = {one.uri.partition("?")[2] for one in night.skipped if one.reason.startswith("the token lacks")}
+    assert {"groups:read", "im:history", "files:read", "bookmarks:read"} <= told
+    assert b"password: see below" in night.text
+    assert not {"files.list", "bookmarks.list", "usergroups.list"} & set(slack.asked)
+
+
+def test_where_scopes_are_not_told_each_kind_is_tried(slack: SlackServer, team: Workspace) -> None:
+    slack.faults.append(Fault("conversations.list.*types=[^&]*im", error="missing_scope"))
+    night = crawl(slack)
+    assert b"password: see below" in night.text
+    assert {"slack://T0ACME?im", "slack://T0ACME?mpim"} <= night.gaps
+
+
+def test_the_token_goes_to_no_other_host(slack: SlackServer, team: Workspace) -> None:
+    other = SlackServer(Workspace(), {})
+    with other:
+        elsewhere = team.file("elsewhere", b"1", NOON, url_private_download=f"{other.root}/files-pri/F1/x")
+        metadata = team.file("metadata", b"1", NOON, url_private_download="http://169.254.169.254/latest/")
+        slack.faults.append(
+            Fault("/files-pri/F00000001", status=302, headers={"Location": f"{other.root}/login"})
+        )
+        slack.faults.append(
+            Fault("usergroups", status=307, headers={"Location": f"{other.url}/usergroups.list"})
+        )
+        night = crawl(slack)
+        assert {token for _, token in other.authorizations} <= {""}
+        assert not [path for path, _ in other.authorizations if "F1" in path]
+    for file in (elsewhere, metadata):
+        assert f"slack://T0ACME/files/{file.raw['id']}" in night.gaps
+
+
+# --- the limits ----------------------------------------------------------------------------------
+
+
+def test_the_regime_of_one_request_a_minute_is_told(slack: SlackServer, team: Workspace) -> None:
+    channel = team.channel("busy")
+    for index in range(200):
+        channel.add(post(NOON - 40 * DAY + index * 7200, "U1", f"m{index}"))
+    slack.held_back = True
+    source = source_of(slack, total=0.05)
+    # The first refusal asks for the better part of a minute; nobody waits for it here.
+    night = Memory().crawl(source, catch=RetryableError)
+    assert night.failures
+    assert any("asked to wait" in str(error) for error in night.failures.values())
+    source._session.slow = True
+    source._session.client.pace("conversations.history").slow_to(1e6)
+    slack.held_back, slack.pages = False, {"conversations.history": 15}
+    unit = next(unit for unit in night.units if unit.title == "#busy")
+    told = [event for event in source.read(unit, None, lambda _key: None) if isinstance(event, Skipped)]
+    assert [one.excluded for one in told] == [True]
+    assert "one request a minute and 15 messages a request" in told[0].reason
+    hours = int(told[0].reason.split(" h for")[0].split()[-1])
+    assert 20 < hours < 50  # a page spans a good day, and the channel was made in 2020
+
+
+def test_doctor_says_what_is_reached_and_what_is_missing(slack: SlackServer, team: Workspace) -> None:
+    def lines() -> dict[str, Diagnosis]:
+        return {one.what: one for one in source_of(slack).diagnose()}
+
+    assert all(one.ok for one in lines().values())
+    slack.tokens[TOKEN] = frozenset({"channels:read", "channels:history"})
+    missing = {what for what, one in lines().items() if not one.ok}
+    assert "scope groups:read" in missing
+    assert "scope files:read" in missing
+    assert lines()["read messages"].ok
+    for _ in range(300):
+        team.channels[0].add(post(NOON + 30_000 + _, "U1", "x"))
+    slack.held_back = True
+    slack.limits = {}
+    source = source_of(slack)
+    source._session.client.pace("conversations.history").refusals = 1
+    said = [one for one in source.diagnose() if one.what.startswith("read messages")]
+    assert not said[0].ok
+    assert "internal app" in said[0].hint
+    slack.tokens.clear()
+    assert [one.ok for one in source_of(slack).diagnose()] == [False]
