@@ -67,7 +67,7 @@ class SlackSource:
 
         ``lookback`` is how far back edits and deletions are looked for, ``threads`` how long a thread
         without new replies is watched, ``reply_edits`` how long edited replies are looked for (a request a
-        thread). ``since`` leaves older messages out. ``profile_fields`` reads custom fields, a request a
+        thread). ``oldest`` leaves older messages out. ``profile_fields`` reads custom fields, a request a
         member. ``file_hosts`` are other hosts that may see the token. ``discovery`` uses the Discovery API
         of an enterprise.
         """
