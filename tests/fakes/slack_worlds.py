@@ -6,15 +6,25 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
+from unsprawl.crawlers.slack import SlackSource
+from unsprawl.crawlers.slack_client import SlackClient
+from unsprawl.crawlers.slack_session import Session
+from unsprawl.estate.slack_server import SlackServer
 from unsprawl.estate.slack_workspace import Channel, Workspace, post, stamp
 from unsprawl.records import Checkpoint, Cursor, Document, Event, Skipped, Source, Unchanged, Unit
+from unsprawl.secret import Secret
+from unsprawl.wire.patience import Patience
 
 #: A Monday some days ago at noon (UTC), as all messages of a test come on one day.
 NOON = (int(time.time()) // 86_400 - 5) * 86_400 + 43_200
 DAY = 86_400
+TOKEN = "the-token-of-a-test"
+SECRET = Secret(TOKEN.encode())
+_sessions: dict[tuple[str, float], Session] = {}
 
 
 def uri(channel: Channel, ts: str, query: str = "") -> str:
@@ -107,6 +117,36 @@ def body(document: Document) -> bytes:
         return document.body
     with document.body.open(0) as file:
         return file.read()
+
+
+def source_of(slack: SlackServer, *, total: float = 5.0, **keys: Any) -> SlackSource:
+    """A source that loses little time between two attempts."""
+    config = SlackSource.Config(token="${SLACK_TOKEN}", base_url=slack.url, **keys)
+    source = SlackSource("chat", config)
+    patience = Patience(attempts=8, total=total, first=0.01, longest=0.05)
+    # The same connections for all nights of a test, as far as they have the same patience.
+    held = _sessions.setdefault(
+        (slack.url, total), Session(SlackClient(slack.url, SECRET, patience=patience))
+    )
+    held.slow = False
+    source._held = held
+    return source
+
+
+def crawl(slack: SlackServer, memory: Memory | None = None, **keys: Any) -> Night:
+    slack.requests.clear()
+    return (memory or Memory()).crawl(source_of(slack, **keys))
+
+
+def by_uri(night: Night) -> dict[str, Document]:
+    return {one.uri: one for one in night.documents}
+
+
+def forget_sessions() -> None:
+    """Close what :func:`source_of` holds open."""
+    for session in _sessions.values():
+        session.client.close()
+    _sessions.clear()
 
 
 def counted(asked: Counter[str]) -> dict[str, int]:

@@ -59,7 +59,7 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
     directory.mkdir(parents=True, exist_ok=True)
     ports = _Ports(directory / "ports.json")
     write_files(directory / "laptop")
-    write_export(directory / "slack-export.zip")
+    write_export(directory / "exports" / "slack.zip")
     real = has_docker_registry() if real_registry is None else real_registry
     with ExitStack() as stack:
         storage = ports.take("s3", lambda port: stack.enter_context(s3_server(port)), lambda one: one.url)
@@ -115,7 +115,7 @@ def _organisation(
                 "token": f"${{{_PASSWORD_VARIABLE}}}",
             },
             "chat": {"type": "slack", "token": f"${{{_CHAT_VARIABLE}}}", "base_url": chat_url},
-            "chat-export": {"type": "slack", "export": "slack-export.zip"},
+            "chat-export": {"type": "slack", "export": "exports/slack.zip"},
         },
     }
     import yaml

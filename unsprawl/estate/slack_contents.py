@@ -88,6 +88,7 @@ def write_export(path: Path) -> None:
     """An export from the year before, in which a message still stands that was deleted since."""
     if path.exists():
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     token = values()["token in a message that was deleted"]
     users = [{"id": "U00000001", "team_id": TEAM, "name": "anna", "profile": {"real_name": "Anna Ander"}}]
     at = _MORNING - 300 * 86_400
