@@ -125,8 +125,10 @@ class SlackClient:
 
     def trusts(self, url: str) -> bool:
         """Whether the token may be sent to ``url``: what a file says of its address is not ours."""
-        scheme, host, _ = hosts.origin(url)
-        if hosts.origin(url) == hosts.origin(self.base) or host in self._file_hosts:
+        scheme, host, port = hosts.origin(url)
+        # This machine goes by several names; another port is somebody else.
+        home = hosts.same_host(url, self.base) and port == hosts.origin(self.base)[2]
+        if home or host in self._file_hosts:
             return scheme == "https" or self.base.startswith("http://")
         return self.is_slack and scheme == "https" and _SLACK_HOST.match(host) is not None
 

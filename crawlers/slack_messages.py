@@ -129,7 +129,7 @@ def parse(raw: Mapping[str, Any], names: Mapping[str, str]) -> Message | None:
         author=author,
         modified_at=moment(edited_ts) or moment(ts),
         root=root if micros(root) is not None else "",
-        replies=replies if isinstance(replies, int) and root == ts else 0,
+        replies=replies if isinstance(replies, int) and root in ("", ts) else 0,
         latest=_text(raw, "latest_reply"),
         edited=edited_ts,
         bot=bool(bot),

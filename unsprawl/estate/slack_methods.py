@@ -160,7 +160,8 @@ def _history(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]
     messages = [channel.at(index) for index in range(end - 1, start - 1, -1)]
     more = start > first
     answer: dict[str, Any] = {"messages": messages, "has_more": more, "pin_count": 0}
-    if more:
+    answer |= {"channel_actions_ts": None, "channel_actions_count": 0}
+    if more and not slack.described:
         passed = slack.offset(form.get("cursor", "")) + size if form.get("cursor") else size
         answer["response_metadata"] = {"next_cursor": slack.cursor(passed)}
     elif channel.limited:
@@ -175,7 +176,8 @@ def _replies(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]
         raise Refused("thread_not_found")
     held = {**form, "limit": str(min(int(form.get("limit", "1000")), 15 if slack.held_back else 1000))}
     page = _page(slack, method, held, "messages", replies, 1000)
-    return {**page, "has_more": bool(page["response_metadata"]["next_cursor"])}
+    more = bool(page["response_metadata"]["next_cursor"])
+    return {**page, "has_more": more} if more else {"messages": page["messages"], "has_more": False}
 
 
 def _bookmarks(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class SlackServer:
 
     ``tokens`` maps each token to its scopes, None for all of them. ``limits`` are requests a minute of a
     method, ``held_back`` is the regime of one request a minute and fifteen messages, ``pages`` cap the
-    objects a page.
+    objects a page. ``described`` leaves out what Slack answers and its official description does not know.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class SlackServer:
         self.held_back = False
         self.pages: dict[str, int] = {}
         self.expiring = 0
+        self.described = False
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.authorizations: list[tuple[str, str]] = []
         self.lock = threading.Lock()
