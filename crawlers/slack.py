@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import unquote
+from uuid import uuid4
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -34,7 +36,7 @@ from unsprawl.crawlers.slack_messages import Conversation, Message
 from unsprawl.crawlers.slack_session import PAGE, Session, Workspace, asking, conversation
 from unsprawl.crawlers.slack_times import SECOND, duration
 from unsprawl.errors import AuthError, ConfigError, RetryableError, SourceError, UnreadableError
-from unsprawl.records import Cursor, Diagnosis, Document, Event, Seen, Skipped, Unchanged, Unit
+from unsprawl.records import Checkpoint, Cursor, Diagnosis, Document, Event, Seen, Skipped, Unchanged, Unit
 from unsprawl.wire.patience import Patience
 
 __all__ = ["SlackSource"]
@@ -110,6 +112,13 @@ class SlackSource:
             return
         session = self._session
         session.begin()
+        # A cursor at a unit's end is where the next night begins, not where this one goes on.
+        walk = uuid4().hex
+        for item in self._work():
+            yield replace(item, data={**item.data, "walk": walk}) if isinstance(item, Unit) else item
+
+    def _work(self) -> Iterator[Unit | Skipped]:
+        session = self._session
         for workspace in session.identity.workspaces:
             for scope, what in missing(session.identity.scopes, self._config):
                 yield Skipped(
@@ -196,18 +205,27 @@ class SlackSource:
         if self._config.export is not None:
             yield from self._export.read(unit.data, seen)
             return
-        session, config, data = self._session, self._config, unit.data
-        workspace: Workspace = data["workspace"]
+        if since and since.get("ended") == unit.data["walk"]:
+            return
         try:
-            if data["kind"] == "people":
-                yield from slack_about.read_people(session, workspace, seen, custom=config.profile_fields)
-            elif data["kind"] == "files":
-                back, most = duration(config.lookback), config.max_file_bytes
-                yield from read_files(session, workspace, back, most, since, seen)
-            else:
-                yield from self._read_conversation(workspace, data["place"], data["about"], since, seen)
+            for event in self._read(unit.data, since, seen):
+                if isinstance(event, Checkpoint) and "before" not in event.cursor:
+                    yield Checkpoint({**event.cursor, "ended": unit.data["walk"]})
+                else:
+                    yield event
         except UnreadableError as error:
             yield Skipped(unit.id, error.message, error.hint)
+
+    def _read(self, data: Mapping[str, Any], since: Cursor | None, seen: Seen) -> Iterator[Event]:
+        session, config = self._session, self._config
+        workspace: Workspace = data["workspace"]
+        if data["kind"] == "people":
+            yield from slack_about.read_people(session, workspace, seen, custom=config.profile_fields)
+        elif data["kind"] == "files":
+            back, most = duration(config.lookback), config.max_file_bytes
+            yield from read_files(session, workspace, back, most, since, seen)
+        else:
+            yield from self._read_conversation(workspace, data["place"], data["about"], since, seen)
 
     def _read_conversation(
         self, workspace: Workspace, place: Conversation, about: Document, since: Cursor | None, seen: Seen
