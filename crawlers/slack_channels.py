@@ -23,6 +23,9 @@ __all__ = ["Window", "read_conversation"]
 #: Documents of the window whose disappearance is noticed.
 _MOST_KNOWN: Final = 5000
 _MOST_THREADS: Final = 5000
+#: Where somebody always speaks no page ends between two runs: whoever goes on reads a page again. So such a
+#: checkpoint comes behind this many pages only.
+_DEAR_PAGES: Final = 12
 _OWN_APP: Final = "make an internal app of your own: it gets fifty requests a minute (docs/sources/slack.md)"
 _PLAN: Final = "an export of the workspace may hold them"
 
@@ -161,7 +164,7 @@ def _history(
     fresh = walk.before is None
     end = now + DAY if walk.before is None else walk.before
     begins = end if walk.page is None else walk.page
-    mark, marked = walk.mark, begins
+    mark, marked, unmarked = walk.mark, begins, 0
     for page in pages(session, place, walk.low, begins):
         messages = messages_of(page.messages, names)
         if fresh and messages:
@@ -196,9 +199,12 @@ def _history(
                 yield from _deliver(place, run, walk, seen)
             if page.note:
                 yield Skipped(f"{place.uri}?pace", page.note, _OWN_APP, excluded=True)
+            unmarked += 1
             if runs.edge is None:
+                unmarked = 0
                 yield Checkpoint(walk.cursor(page.next, end, walk.mark))
-            else:
+            elif unmarked >= _DEAR_PAGES:
+                unmarked = 0
                 yield Checkpoint(walk.cursor(marked, runs.edge + 1, mark))
         elif page.limited or window.oldest:
             walk.reached = end

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 __all__ = ["mrkdwn", "readable", "strings"]
 
-_LINK = re.compile(r"<([^<>\n]{1,8000})>")
+#: Mentions and links; anything else between angle brackets is what somebody wrote.
+_LINK = re.compile(r"<((?:[@#!]|[a-z][a-z0-9+.-]{1,20}:)[^<>\n]{1,8000})>")
 _LETTERS = re.compile(r"[\W_]+")
 _EMOJI_NAME = re.compile(r":[a-z0-9_+-]+:")
 _DEEPEST: Final = 60
