@@ -60,6 +60,8 @@ class _Walk:
     between: int = 0
     due: bool = False
     """Whether what stands around the messages is to be asked for again."""
+    keep: int = 0
+    """The oldest document that the next walk has to know."""
     reached: int | None = None
     """The oldest message that the walk saw, where older ones exist."""
 
@@ -165,12 +167,14 @@ def _history(
     end = now + DAY if walk.before is None else walk.before
     begins = end if walk.page is None else walk.page
     mark, marked, unmarked = walk.mark, begins, 0
+    walk.keep = _keep(walk, window, now)
     for page in pages(session, place, walk.low, begins):
         messages = messages_of(page.messages, names)
         if fresh and messages:
             walk.due |= messages[0].at > walk.high
             walk.high, fresh = max(walk.high, messages[0].at), False
             begins = walk.high + 1
+            walk.keep = _keep(walk, window, now)
         for message in messages:
             if not walk.low <= message.at < end:
                 continue  # some servers ignore the bounds
@@ -218,6 +222,11 @@ def _history(
     polled[:] = [thread for thread in polled if stamp(thread[0]) not in answered]
 
 
+def _keep(walk: _Walk, window: Window, now: int) -> int:
+    """A first walk remembers its window, a later one all it passes: what it misses there has vanished."""
+    return walk.low if walk.known else midnight(min(walk.high, now - window.edits))
+
+
 # --- documents -----------------------------------------------------------------------------------
 
 
@@ -225,7 +234,8 @@ def _deliver(place: Conversation, run: list[Message], walk: _Walk, seen: Seen) -
     made = document(place, run)
     if made is None:
         return
-    walk.found.append(run[0].at)
+    if run[0].at >= walk.keep:
+        walk.found.append(run[0].at)
     yield Unchanged() if seen(made.key) == made.version else made
 
 
@@ -240,9 +250,11 @@ def _thread(
     now: int,
 ) -> Iterator[Event]:
     latest = micros(first.latest) or first.at
-    walk.found.append(first.at)
-    walk.roots.append([first.at, latest, walk.between])
-    walk.between = 0
+    if first.at >= walk.keep:
+        walk.found.append(first.at)
+    if latest >= now - window.threads:
+        walk.roots.append([first.at, latest, walk.between])
+        walk.between = 0
     known = seen(place.message_uri(first.ts)) or ""
     if known.startswith(f"{first.signature}/") and latest < now - window.replies:
         yield Unchanged()
