@@ -22,16 +22,20 @@ from uuid import uuid4
 import msgspec
 import pytest
 from objects import Blob, ObjectServer, Refuse, serving
+from slack_worlds import NOON, small, ts_of
 
 from unsprawl.config import SourceConfig
 from unsprawl.crawlers.files import FilesSource
 from unsprawl.crawlers.memory import MemorySource
 from unsprawl.crawlers.registry import RegistrySource
 from unsprawl.crawlers.s3 import S3Source
+from unsprawl.crawlers.slack import SlackSource
 from unsprawl.errors import SourceError
 from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
+from unsprawl.estate.slack_server import SlackServer
+from unsprawl.estate.slack_workspace import post
 from unsprawl.records import (
     Checkpoint,
     Cursor,
@@ -58,6 +62,9 @@ class World:
     credentials: tuple[str, ...] = ()
     unreachable: Callable[[], Source] | None = None
     gone: str = ""
+    grow: Callable[[], set[str]] | None = None
+    """Adds something, and answers its uris. For sources whose last cursor passes over what was read
+    before."""
 
 
 _WORLDS: dict[str, Callable[[Path, ExitStack], World]] = {}
@@ -189,6 +196,44 @@ def _registry(_folder: Path, stack: ExitStack) -> World:
     )
 
 
+@world("slack")
+def _slack(_folder: Path, stack: ExitStack) -> World:
+    environment = stack.enter_context(pytest.MonkeyPatch.context())
+    token = f"xoxb-{uuid4().hex}"
+    environment.setenv("SLACK_TOKEN", token)
+    team = small()
+    server = stack.enter_context(SlackServer(team, {token: None}))
+    server.pages = {"conversations.history": 7}
+    general = team.channels[0]
+
+    def build_source(url: str = server.url) -> Source:
+        config = SlackSource.Config(token="${SLACK_TOKEN}", base_url=url, max_wait=0.1)
+        return SlackSource("chat", config)
+
+    def grow() -> set[str]:
+        general.add(post(NOON + 20_000, "U00000001", "something new"))
+        return {f"{top}/{general.id}/{ts_of(NOON + 20_000)}"}
+
+    top = "slack://T0ACME"
+    bodies: dict[str, bytes | None] = {f"{top}/people/{user['id']}": None for user in team.users}
+    bodies |= {f"{top}/{channel.id}?about": None for channel in team.channels}
+    bodies |= {f"{top}/files/{file.raw['id']}": file.content for file in team.files}
+    run = f"{top}/{general.id}/{ts_of(NOON)}"
+    bodies |= {f"{top}/{general.id}/{one['ts']}": None for one in general.messages}
+    del bodies[f"{top}/{general.id}/{ts_of(NOON + 60)}"]
+    bodies[run] = b"user: admin\npassword: see below\n"
+    bodies[f"{top}/{general.id}/{ts_of(NOON + 4000)}"] = b"how do I sign in?\nlike this\nthanks\n"
+    return World(
+        build_source,
+        bodies,
+        refused=frozenset({f"{top}/{team.channels[1].id}"}),
+        credentials=(token,),
+        unreachable=lambda: build_source("http://127.0.0.1:9/api"),
+        gone=f"{top}/{general.id}/{ts_of(NOON + 1)}",
+        grow=grow,
+    )
+
+
 @pytest.fixture(params=_WORLDS)
 def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with ExitStack() as stack:
@@ -314,6 +359,9 @@ def test_a_second_run_reads_nothing_that_did_not_change(here: World) -> None:
 def test_after_a_whole_run_the_last_cursor_sees_what_is_new(here: World) -> None:
     source = here.build()
     units = [unit for unit in source.units(never) if isinstance(unit, Unit)]
+    if here.grow is not None:
+        sees_what_is_new(here, units, here.grow)
+        return
     tomorrow = {unit.id: unit for unit in here.build().units(never) if isinstance(unit, Unit)}
     for unit in units:
         events = list(source.read(unit, None, never))
@@ -322,6 +370,25 @@ def test_after_a_whole_run_the_last_cursor_sees_what_is_new(here: World) -> None
             again = here.build().read(tomorrow[unit.id], cursors[-1], never)
             documents = [told(event) for event in events if isinstance(event, Document)]
             assert [told(event) for event in again if isinstance(event, Document)] == documents
+
+
+def sees_what_is_new(here: World, units: list[Unit], grow: Callable[[], set[str]]) -> None:
+    source, last, versions = here.build(), dict[str, Cursor](), dict[str, str | None]()
+    for unit in units:
+        for event in source.read(unit, None, never):
+            if isinstance(event, Checkpoint):
+                last[unit.id] = event.cursor
+            elif isinstance(event, Document):
+                versions[event.key] = event.version
+    new = grow()
+    source = here.build()
+    events = [
+        event
+        for unit in source.units(versions.get)
+        if isinstance(unit, Unit)
+        for event in source.read(unit, last.get(unit.id), versions.get)
+    ]
+    assert {event.uri for event in events if isinstance(event, Document)} == new
 
 
 def test_documents_are_well_formed(here: World) -> None:

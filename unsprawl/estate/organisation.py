@@ -1,4 +1,4 @@
-"""Acme: a laptop, object storage and a container registry, all on this machine for as long as it is open."""
+"""Acme: a laptop, object storage, a container registry and a chat, all on this machine while it is open."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
 from unsprawl.estate.servers import docker_registry, has_docker_registry
+from unsprawl.estate.slack_contents import workspace, write_export
+from unsprawl.estate.slack_server import SlackServer
 
 __all__ = ["Organisation", "start"]
 
 _USER: Final = "auditor"
 _PASSWORD_VARIABLE: Final = "ACME_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
+_CHAT_VARIABLE: Final = "ACME_SLACK_TOKEN"
 _PASSWORD: Final = "demo"  # noqa: S105 - of a server that only this process talks to
 
 
@@ -35,6 +38,7 @@ class Organisation:
     env: Mapping[str, str]
     s3_url: str
     registry_url: str
+    chat_url: str
     registry: str
     """Which registry serves: ``docker-registry`` or ``built in``."""
 
@@ -55,10 +59,16 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
     directory.mkdir(parents=True, exist_ok=True)
     ports = _Ports(directory / "ports.json")
     write_files(directory / "laptop")
+    write_export(directory / "exports" / "slack.zip")
     real = has_docker_registry() if real_registry is None else real_registry
     with ExitStack() as stack:
         storage = ports.take("s3", lambda port: stack.enter_context(s3_server(port)), lambda one: one.url)
         _fill_buckets(storage)
+        chat = ports.take(
+            "chat",
+            lambda port: stack.enter_context(SlackServer(workspace(), {_PASSWORD: None}, port)),
+            lambda one: one.root,
+        )
         if real:
             url = ports.take(
                 "registry",
@@ -73,10 +83,13 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
             url = server.url
             _push_images(url, {})
             server.access = Access(users={_USER: _PASSWORD})
-        yield _organisation(directory, storage.url, url, "docker-registry" if real else "built in")
+        registry = "docker-registry" if real else "built in"
+        yield _organisation(directory, storage.url, url, chat.url, registry)
 
 
-def _organisation(directory: Path, s3_url: str, registry_url: str, registry: str) -> Organisation:
+def _organisation(
+    directory: Path, s3_url: str, registry_url: str, chat_url: str, registry: str
+) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
     content: dict[str, Any] = {
@@ -101,6 +114,8 @@ def _organisation(directory: Path, s3_url: str, registry_url: str, registry: str
                 "user": _USER,
                 "token": f"${{{_PASSWORD_VARIABLE}}}",
             },
+            "chat": {"type": "slack", "token": f"${{{_CHAT_VARIABLE}}}", "base_url": chat_url},
+            "chat-export": {"type": "slack", "export": "exports/slack.zip"},
         },
     }
     import yaml
@@ -113,9 +128,10 @@ def _organisation(directory: Path, s3_url: str, registry_url: str, registry: str
         "AWS_SHARED_CREDENTIALS_FILE": str(directory / "no-such-file"),
         "UNSPRAWL_CONFIG_DIR": str(directory / "key"),
         _PASSWORD_VARIABLE: _PASSWORD,
+        _CHAT_VARIABLE: _PASSWORD,
         "NO_PROXY": "127.0.0.1,localhost",
     }
-    return Organisation(directory, config, store, env, s3_url, registry_url, registry)
+    return Organisation(directory, config, store, env, s3_url, registry_url, chat_url, registry)
 
 
 def _fill_buckets(storage: S3Server) -> None:

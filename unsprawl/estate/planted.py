@@ -117,11 +117,42 @@ PLANTED: Final = (
         (Sighting("laptop", "ops/mailboxes.yaml"),),
         cases=len(MAILBOXES),
     ),
+    Planted(
+        "token in a reply of a thread",
+        "<github-token:ghp_>",
+        (Sighting("chat", "#ops", attr="thread"),),
+    ),
+    Planted(
+        "password in the message behind its user",
+        "<alnum:20>",
+        (Sighting("chat", "#ops", attr="channel"),),
+    ),
+    Planted(
+        "token split by styles in a bot's message",
+        "<github-token:gho_>",
+        (Sighting("chat", "#builds"),),
+    ),
+    Planted(
+        "token in the link of a bookmark",
+        "<github-token:ghs_>",
+        (Sighting("chat", "#builds/bookmarks"),),
+    ),
+    Planted(
+        "token in a snippet",
+        "<github-token:ghp_>",
+        (Sighting("chat", "files/release.sh"),),
+    ),
+    Planted(
+        "token in a message that was deleted",
+        "<github-token:ghp_>",
+        (Sighting("chat-export", "#ops", attr="state"),),
+    ),
 )
 
 GAPS: Final = (
     Gap("buckets", "s3://acme-finance"),
     Gap("buckets", "s3://acme-archive/2019/", excluded=True),
+    Gap("chat", "slack://T0ACME/C0000LEGAL"),
 )
 
 
