@@ -21,15 +21,19 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+import wikis
 from objects import Blob, ObjectServer, Refuse, serving
 
 from unsprawl.config import SourceConfig
+from unsprawl.crawlers.confluence import ConfluenceSource
 from unsprawl.crawlers.files import FilesSource
 from unsprawl.crawlers.memory import MemorySource
 from unsprawl.crawlers.registry import RegistrySource
 from unsprawl.crawlers.s3 import S3Source
 from unsprawl.errors import SourceError
+from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.imagery import Step, build, layer
+from unsprawl.estate.loopback import Fault
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.records import (
@@ -186,6 +190,37 @@ def _registry(_folder: Path, stack: ExitStack) -> World:
         credentials=(password, base64.b64encode(f"bot:{password}".encode()).decode()),
         unreachable=lambda: build_source("http://127.0.0.1:9"),
         gone=f"{top}/team/many@sha256:{'0' * 64}",
+    )
+
+
+@world("confluence")
+def _confluence(_folder: Path, stack: ExitStack) -> World:
+    environment = stack.enter_context(pytest.MonkeyPatch.context())
+    environment.setenv(wikis.VARIABLE, wikis.TOKEN)
+    wiki = wikis.small_wiki()
+    server = stack.enter_context(ConfluenceServer(wiki, wikis.USER, wikis.TOKEN))
+    for number in range(60):
+        wiki.write("DEV", f"Page {number}", f"<p>{number}</p>")
+    server.largest = 20
+    broken = wiki.attach(wiki.of("page")[0], "lost.bin", b"lost")
+    server.faults = [Fault("lost.bin", 403)]
+
+    def build(url: str = server.site) -> Source:
+        config = ConfluenceSource.Config(
+            url=url, user=wikis.USER, token="${" + wikis.VARIABLE + "}", max_wait=0.1
+        )
+        source = ConfluenceSource("wiki", config)
+        stack.callback(source.close)
+        return source
+
+    top = "confluence://" + server.site.removeprefix("http://")
+    return World(
+        build,
+        dict.fromkeys(wikis.uris(wiki, top, lost=broken.id)),
+        refused=frozenset({f"{top}/attachments/{broken.id}"}),
+        credentials=(wikis.TOKEN, server.login),
+        unreachable=lambda: build("http://127.0.0.1:9/wiki"),
+        gone=f"{top}/pages/1",
     )
 
 
