@@ -27,7 +27,7 @@ from unsprawl.crawlers.jira_doctor import diagnosed
 from unsprawl.crawlers.jira_issue import Depth, Issues
 from unsprawl.crawlers.jira_project import filter_document, project_document, project_version
 from unsprawl.crawlers.jira_walk import Changes, Place, since, walk
-from unsprawl.errors import AuthError, SourceError
+from unsprawl.errors import AuthError, SourceError, UnreadableError
 from unsprawl.records import (
     Checkpoint,
     Cursor,
@@ -171,8 +171,12 @@ class JiraSource:
         again = place.get("again", ()) if "ended" in place else ()
         for number in again:
             yield from self._once_more(issues, str(number), failed)
-        if mark is None or self._may_have_changed(data, mark):
-            yield from self._walk(data, place, mark, issues, {"walk": run, "began": began})
+        try:
+            if mark is None or self._may_have_changed(data, mark):
+                yield from self._walk(data, place, mark, issues, {"walk": run, "began": began})
+        except UnreadableError as error:
+            yield Skipped(uri, error.message, error.hint)
+            return  # the cursor stays where it is
         ended = {"ended": run, "mark": began, "again": list(failed)}
         yield Checkpoint(ended if len(failed) <= _MOST_AGAIN else {})
 
@@ -244,8 +248,11 @@ class JiraSource:
         if seen(uri) == project_version(project):
             yield Unchanged()
             return
-        audience = self._known_audiences().of_project(project["key"], public=data["public"])
-        yield project_document(self._api(), uri, project, audience)
+        try:
+            audience = self._known_audiences().of_project(project["key"], public=data["public"])
+            yield project_document(self._api(), uri, project, audience)
+        except UnreadableError as error:
+            yield Skipped(uri, error.message, error.hint)
 
     def _filters(self, seen: Seen) -> Iterator[Event]:
         for one in self._api().filters():

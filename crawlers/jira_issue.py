@@ -179,7 +179,6 @@ class Issues:
             key=f"{uri}/history",
             version=_digest(history),
             url=place.link("history"),
-            attrs={**document.attrs, "removed_from": list(history.fields)},
             parts=history.parts,
         )
         if history.body or self.seen(old.key) not in (None, _GONE):
@@ -297,9 +296,11 @@ def _digest(text: Composed) -> str:
 
 def _told(body: Stream, broken: list[SourceError]) -> Stream:
     """The same stream; ``broken`` holds what broke it off."""
-    opener = body.open
+    opener, size = body.open, body.size
 
     def opened(offset: int) -> BinaryIO:
+        if size is not None and offset >= size:
+            return io.BytesIO()
         try:
             return cast(BinaryIO, io.BufferedReader(_Watched(opener(offset), broken), 256 << 10))
         except SourceError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from unsprawl.crawlers import adf
 from unsprawl.crawlers.atlassian import when
-from unsprawl.records import Part
+from unsprawl.records import Json, Part
 
 __all__ = ["Composed", "Issue", "Place", "compose", "field_texts", "person", "plain", "removed"]
 
@@ -104,8 +104,6 @@ class Composed:
 
     body: bytes = b""
     parts: tuple[Part, ...] = ()
-    fields: tuple[str, ...] = ()
-    """The names of the fields that the text was taken from."""
 
 
 class _Writer:
@@ -116,15 +114,21 @@ class _Writer:
         self.parts: list[Part] = []
 
     def add(
-        self, text: str, uri: str, url: str | None, author: str | None = None, at: datetime | None = None
+        self,
+        text: str,
+        uri: str,
+        url: str | None,
+        author: str | None = None,
+        at: datetime | None = None,
+        attrs: Mapping[str, Json] | None = None,
     ) -> None:
         if not text.strip():
             return
-        self.parts.append(Part(len(self.body), uri, url, author, at))
+        self.parts.append(Part(len(self.body), uri, url, author, at, attrs or {}))
         self.body += text.encode("utf-8", "replace").strip(b"\r\n") + b"\n"
 
-    def done(self, fields: Iterable[str] = ()) -> Composed:
-        return Composed(bytes(self.body), tuple(self.parts), tuple(fields))
+    def done(self) -> Composed:
+        return Composed(bytes(self.body), tuple(self.parts))
 
 
 def compose(issue: Issue, place: Place) -> Composed:
@@ -158,17 +162,18 @@ def removed(issue: Issue, standing: bytes, place: Place) -> Composed:
     author of a part is who removed it.
     """
     page = _Writer()
-    fields: dict[str, None] = {}
     today = standing.decode("utf-8", "replace")
     words = {word.strip(_EDGES) for word in today.split()}
-    told: set[tuple[str, str]] = set()
+    met: set[tuple[str, str]] = set()
 
     def known(word: str) -> bool:
         word = word.strip(_EDGES)
         return word in words or word in today
 
     def stands(line: str) -> bool:
-        found = (word for word in _BLOCK.sub(" ", line).split() if len(word.strip(_EDGES)) >= _WORD)
+        found = [word for word in _BLOCK.sub(" ", line).split() if len(word.strip(_EDGES)) >= _WORD]
+        if not found:
+            return line.strip() in today
         return all(known(word) or ("|" in word and all(map(known, _BORDER.split(word)))) for word in found)
 
     for history in sorted(issue.histories, key=_moment, reverse=True):
@@ -180,16 +185,23 @@ def removed(issue: Issue, standing: bytes, place: Place) -> Composed:
                 continue
             lines = []
             for line in f"{item.get('fromString') or ''}\n{item.get('toString') or ''}".splitlines():
-                if (name, line.strip()) not in told and line.strip() and not stands(line):
-                    told.add((name, line.strip()))
+                if (name, line.strip()) not in met and line.strip() and not stands(line):
+                    met.add((name, line.strip()))
                     lines.append(line.rstrip())
             if lines:
-                fields[issue.names.get(name, name)] = None
+                field_name = issue.names.get(str(item.get("fieldId") or name), name)
                 text = labelled(name, "\n".join(lines))
                 uri = f"{place.uri}#history-{number}"
                 at = when(history.get("created"))
-                page.add(text, uri, place.link("history"), person(history.get("author")), at)
-    return page.done(fields)
+                who = person(history.get("author"))
+                told: dict[str, Json] = {
+                    "removed_from": field_name,
+                    "history": f"removed from {field_name}{f' by {who}' if who else ''}, still readable in the history",
+                }
+                told |= {"removed_by": who} if who else {}
+                told |= {"removed_at": at.isoformat()} if at else {}
+                page.add(text, uri, place.link("history"), who, at, told)
+    return page.done()
 
 
 def field_texts(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
