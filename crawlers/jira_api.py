@@ -33,11 +33,12 @@ _BROWSE: Final = "the account needs the permission Browse projects, the token th
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page of a search. ``token`` leads to the next one, "" on the last."""
+    """One page of a search. ``token`` leads to the next, "" on the last; ``total`` is Data Center's."""
 
     issues: list[dict[str, Any]]
     names: Mapping[str, str]
     token: str
+    total: int | None = None
 
 
 class JiraApi:
@@ -139,9 +140,10 @@ class JiraApi:
         query |= {"startAt": start, "expand": ["names", "changelog"] if whole else []}
         told = _mapping(self.site.post(f"{self.top}/search", query, what=what, hint=_BROWSE))
         issues = _mappings(told.get("issues"))
-        total = told.get("total")
-        last = not issues or (isinstance(total, int) and start + len(issues) >= total)
-        return Found(issues, _names(told), "" if last else str(start + max(len(issues) - 1, 1)))
+        total = told["total"] if isinstance(told.get("total"), int) else None
+        end = start + min(len(issues), query["maxResults"])
+        last = not issues or (total is not None and end >= total)
+        return Found(issues, _names(told), "" if last else str(max(end - 1, start + 1)), total)
 
     def issue(self, number: str) -> Found:
         """One issue, as a page of one."""

@@ -194,9 +194,10 @@ def removed(issue: Issue, standing: bytes, place: Place) -> Composed:
                 uri = f"{place.uri}#history-{number}"
                 at = when(history.get("created"))
                 who = person(history.get("author"))
+                by = f" by {who}" if who else ""
                 told: dict[str, Json] = {
                     "removed_from": field_name,
-                    "history": f"removed from {field_name}{f' by {who}' if who else ''}, still readable in the history",
+                    "history": f"removed from {field_name}{by}, still readable in the history",
                 }
                 told |= {"removed_by": who} if who else {}
                 told |= {"removed_at": at.isoformat()} if at else {}

@@ -80,7 +80,7 @@ def walk(
     met = {place.last} if place.last else set()
     at, token = place.at, place.token
     window = place.window if token else at
-    stale, useful = 0, True
+    stale, useful, came = 0, True, set(met)
     while True:
         # A token belongs to its search: the window moves only where a search begins.
         begin = f' AND {order} >= "{clock(window, zone)}"' if window else ""
@@ -89,12 +89,13 @@ def walk(
         except RefusedError as error:
             if error.status != 400 or not token or not useful:
                 raise
-            token, window, useful = "", at, False
+            token, window, useful, came = "", at, False, set()
             continue
         issues = [one for one in found.issues if isinstance(one.get("fields"), dict) and one.get("id")]
         if token and not api.site.cloud and useful and issues and str(issues[0]["id"]) not in met:
-            token, window, useful = "", at, False
+            token, window, useful, came = "", at, False, set()
             continue
+        came |= {str(one["id"]) for one in issues}
         fresh = {str(one["id"]): one for one in issues if str(one["id"]) not in met}
         met |= fresh.keys()
         times = [time for one in issues if (time := when(one["fields"].get(order)))]
@@ -104,8 +105,14 @@ def walk(
             raise UnreadableError(f"the search for issues repeats without an end: {len(met)} were found")
         last = str(issues[-1]["id"]) if issues else ""
         yield Page(list(fresh.values()), found.names, Place(at, window, token, last))
-        if not token:
+        if token:
+            continue
+        # A list that says how long it is tells what never came, unless the walk began in its middle.
+        if found.total is None or place.token or len(came) >= found.total:
             return
+        if not useful:
+            raise UnreadableError(f"the search for issues: only {len(came)} of {found.total} were given")
+        token, window, useful, came = "", place.at, False, set()
 
 
 class Changes:

@@ -58,7 +58,7 @@ def build(server: JiraServer, **settings: Any) -> JiraSource:
 
 @dataclass
 class Run:
-    """Everything one run gave. ``cursors`` are the last of each unit, ``versions`` what a store would keep."""
+    """Everything one run gave. ``cursors`` are the last of each unit, ``versions`` what a store keeps."""
 
     documents: dict[str, Document] = field(default_factory=dict)
     skipped: dict[str, Skipped] = field(default_factory=dict)

@@ -193,10 +193,13 @@ class JiraServer(LoopbackServer):
         start = int(asked.get("startAt", 0))
         token = asked.get("nextPageToken")
         if token:
-            place, _, jql = base64.urlsafe_b64decode(token).decode().partition(":")
+            try:
+                place, number, jql = json.loads(base64.urlsafe_b64decode(token))
+            except ValueError:
+                place, number, jql = 0, 0, None
             if token in self.expired or jql != asked.get("jql"):
                 return _error(400, "The nextPageToken is invalid or has expired")
-            start = int(place)
+            start = sum(_place(one, jql) <= [place, number] for one in issues)
         shown = [self._shown(one, asked.get("fields", ()), asked.get("expand", "")) for one in issues]
         page = shown[start : start + most]
         last = start + most >= len(shown)
@@ -206,13 +209,12 @@ class JiraServer(LoopbackServer):
         if not self.cloud:
             return data({**told, "startAt": start, "maxResults": most, "total": len(shown)})
         if not last:
-            place = f"{start + most}:{asked.get('jql')}"
-            told["nextPageToken"] = base64.urlsafe_b64encode(place.encode()).decode()
+            behind = [*_place(issues[start + most - 1], asked["jql"]), asked["jql"]]
+            told["nextPageToken"] = base64.urlsafe_b64encode(json.dumps(behind).encode()).decode()
         return data({**told, "isLast": last})
 
     def _matching(self, jql: str, known: bool) -> list[Issue]:
         """The issues that a (very small) query finds; ``ValueError`` is what the site would say."""
-        order = _ORDER.search(jql)
         conditions = _CONDITION.findall(jql)
         if not conditions and self.cloud:
             raise ValueError("Unbounded JQL queries are not allowed here.")
@@ -231,8 +233,7 @@ class JiraServer(LoopbackServer):
                 for one in found
                 if (getattr(one, name.lower()) >= at if operator == ">=" else getattr(one, name.lower()) < at)
             ]
-        by = order[1].lower() if order else "created"
-        return sorted(found, key=lambda one: (getattr(one, by), int(one.id)))
+        return sorted(found, key=lambda one: _place(one, jql))
 
     def _issue(self, request: Request, known: bool, name: str) -> Answer:
         issue = self._open(name, known)
@@ -372,6 +373,13 @@ class JiraServer(LoopbackServer):
     def _person(self, name: str) -> dict[str, Any]:
         shown = {"displayName": name.title(), "emailAddress": f"{name}@acme.test", "active": True}
         return {**shown, "accountId": f"account-{name}"} if self.cloud else {**shown, "name": name}
+
+
+def _place(issue: Issue, jql: str) -> list[float]:
+    """Where an issue stands in the order of a search."""
+    order = _ORDER.search(jql)
+    at = issue.updated if order and order[1].lower() == "updated" else issue.created
+    return [at.timestamp(), float(issue.id)]
 
 
 def _error(status: int, message: str) -> Answer:
