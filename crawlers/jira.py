@@ -162,8 +162,12 @@ class JiraSource:
         uri = self._uri("project", data["project"]["key"])
         if place.get("walk") != run and seen(uri) is None:
             place = {}
+        refused: Skipped | None = None
         if "walk" not in place and data["first"]:
-            yield from self._project(uri, data, seen)
+            told = self._project(uri, data, seen)
+            refused = told if isinstance(told, Skipped) else None
+            if refused is None:
+                yield told
         began = place.get("began") or data["now"]
         failed: dict[str, None] = dict.fromkeys(place.get("again", ()) if "walk" in place else ())
         issues = self._issues(data, seen, failed)
@@ -177,6 +181,8 @@ class JiraSource:
         except UnreadableError as error:
             yield Skipped(uri, error.message, error.hint)
             return  # the cursor stays where it is
+        if refused:
+            yield refused
         ended = {"ended": run, "mark": began, "again": list(failed)}
         yield Checkpoint(ended if len(failed) <= _MOST_AGAIN else {})
 
@@ -195,7 +201,9 @@ class JiraSource:
         if place.get("walk") == fixed["walk"]:
             begin = Place(begin.at, _time(place, "window"), place["token"], place["last"])
         kept = {**fixed, "mark": mark.isoformat() if mark else ""}
-        for page in walk(self._api(), clause, "updated" if mark else "created", data["zone"], begin):
+        order: Literal["updated", "created"] = "updated" if mark else "created"
+        what = f"the issues of {data['project']['key']}"
+        for page in walk(self._api(), clause, order, data["zone"], begin, what):
             yield from issues.page(page.issues, page.names)
             behind = page.behind
             if behind.token:
@@ -242,17 +250,16 @@ class JiraSource:
             failed,
         )
 
-    def _project(self, uri: str, data: Mapping[str, Any], seen: Seen) -> Iterator[Event]:
+    def _project(self, uri: str, data: Mapping[str, Any], seen: Seen) -> Event:
         """What a project says of itself."""
         project = data["project"]
         if seen(uri) == project_version(project):
-            yield Unchanged()
-            return
+            return Unchanged()
         try:
             audience = self._known_audiences().of_project(project["key"], public=data["public"])
-            yield project_document(self._api(), uri, project, audience)
+            return project_document(self._api(), uri, project, audience)
         except UnreadableError as error:
-            yield Skipped(uri, error.message, error.hint)
+            return Skipped(uri, error.message, error.hint)
 
     def _filters(self, seen: Seen) -> Iterator[Event]:
         for one in self._api().filters():

@@ -119,7 +119,13 @@ class JiraApi:
     # --- issues --------------------------------------------------------------------------------------
 
     def search(
-        self, jql: str, token: str = "", *, fields: Sequence[str] = ISSUE_FIELDS, size: int = 0
+        self,
+        jql: str,
+        token: str = "",
+        *,
+        fields: Sequence[str] = ISSUE_FIELDS,
+        size: int = 0,
+        what: str = "the search for issues",
     ) -> Found:
         """One page of the issues that ``jql`` (bounded) finds; with ``fields`` of one's own only those.
 
@@ -129,7 +135,6 @@ class JiraApi:
         whole = fields == ISSUE_FIELDS
         query: dict[str, Any] = {"jql": jql, "fields": list(fields)}
         query["maxResults"] = size or (_ISSUES if whole else _BARE)
-        what = "the search for issues"
         if self.site.cloud:
             query |= {"expand": "names,changelog"} if whole else {}
             query |= {"nextPageToken": token} if token else {}

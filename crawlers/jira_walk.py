@@ -72,6 +72,7 @@ def walk(
     order: Literal["created", "updated"],
     zone: str,
     place: Place,
+    what: str,
 ) -> Iterator[Page]:
     """The issues of ``clause`` from a place on, each once.
 
@@ -85,7 +86,7 @@ def walk(
         # A token belongs to its search: the window moves only where a search begins.
         begin = f' AND {order} >= "{clock(window, zone)}"' if window else ""
         try:
-            found = api.search(f"{clause}{begin} ORDER BY {order} ASC", token)
+            found = api.search(f"{clause}{begin} ORDER BY {order} ASC", token, what=what)
         except RefusedError as error:
             if error.status != 400 or not token or not useful:
                 raise
@@ -102,7 +103,7 @@ def walk(
         at = min(times) if times else at
         token, useful, stale = found.token, useful or bool(fresh), 0 if fresh else stale + 1
         if stale >= _STALE and token:
-            raise UnreadableError(f"the search for issues repeats without an end: {len(met)} were found")
+            raise UnreadableError(f"{what} repeat without an end: {len(met)} were found")
         last = str(issues[-1]["id"]) if issues else ""
         yield Page(list(fresh.values()), found.names, Place(at, window, token, last))
         if token:
@@ -111,7 +112,7 @@ def walk(
         if found.total is None or place.token or len(came) >= found.total:
             return
         if not useful:
-            raise UnreadableError(f"the search for issues: only {len(came)} of {found.total} were given")
+            raise UnreadableError(f"{what}: only {len(came)} of {found.total} were given")
         token, window, useful, came = "", place.at, False, set()
 
 

@@ -58,7 +58,7 @@ class _Show:
         cases = sum(one.cases for one in PLANTED)
         _say(
             "Acme is open, on this machine only: "
-            f"a laptop, three buckets and a container registry ({acme.registry}).\n"
+            f"a laptop, three buckets, a container registry ({acme.registry}) and a tracker.\n"
             f"{len(PLANTED)} secrets were planted, which make {cases} cases: one password opens "
             f"{len(MAILBOXES)} mailboxes."
         )
@@ -79,7 +79,7 @@ class _Show:
             return int(ExitCode.FAILED)
         _say(
             f"All {cases} cases were found, on all surfaces; the second night read nothing again.\n"
-            "The crawls end with code 3, as they should: one bucket refuses, and nobody accepted that.\n"
+            "They end with code 3, as they should: a bucket and a project refuse, and nobody accepted that.\n"
             "Next, something of your own: unsprawl scan PATH"
         )
         return int(ExitCode.CLEAN)

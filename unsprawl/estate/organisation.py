@@ -1,4 +1,4 @@
-"""Acme: a laptop, object storage and a container registry, all on this machine for as long as it is open."""
+"""Acme: a laptop, object storage, a registry and a tracker, all on this machine for as long as it is open."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from unsprawl.estate.contents import CLOSED_BUCKET, images, objects, write_files
+from unsprawl.estate.issues import tracker
+from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
@@ -22,6 +24,7 @@ __all__ = ["Organisation", "start"]
 
 _USER: Final = "auditor"
 _PASSWORD_VARIABLE: Final = "ACME_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
+_TRACKER_VARIABLE: Final = "ACME_TRACKER_TOKEN"
 _PASSWORD: Final = "demo"  # noqa: S105 - of a server that only this process talks to
 
 
@@ -73,10 +76,15 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
             url = server.url
             _push_images(url, {})
             server.access = Access(users={_USER: _PASSWORD})
-        yield _organisation(directory, storage.url, url, "docker-registry" if real else "built in")
+        jira = ports.take(
+            "tracker", lambda port: stack.enter_context(JiraServer(tracker(), port)), lambda one: one.url
+        )
+        yield _organisation(directory, storage.url, url, "docker-registry" if real else "built in", jira)
 
 
-def _organisation(directory: Path, s3_url: str, registry_url: str, registry: str) -> Organisation:
+def _organisation(
+    directory: Path, s3_url: str, registry_url: str, registry: str, jira: JiraServer
+) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
     content: dict[str, Any] = {
@@ -101,6 +109,12 @@ def _organisation(directory: Path, s3_url: str, registry_url: str, registry: str
                 "user": _USER,
                 "token": f"${{{_PASSWORD_VARIABLE}}}",
             },
+            "tracker": {
+                "type": "jira",
+                "url": jira.url,
+                "user": jira.user,
+                "token": f"${{{_TRACKER_VARIABLE}}}",
+            },
         },
     }
     import yaml
@@ -113,6 +127,7 @@ def _organisation(directory: Path, s3_url: str, registry_url: str, registry: str
         "AWS_SHARED_CREDENTIALS_FILE": str(directory / "no-such-file"),
         "UNSPRAWL_CONFIG_DIR": str(directory / "key"),
         _PASSWORD_VARIABLE: _PASSWORD,
+        _TRACKER_VARIABLE: jira.token,
         "NO_PROXY": "127.0.0.1,localhost",
     }
     return Organisation(directory, config, store, env, s3_url, registry_url, registry)

@@ -117,11 +117,27 @@ PLANTED: Final = (
         (Sighting("laptop", "ops/mailboxes.yaml"),),
         cases=len(MAILBOXES),
     ),
+    Planted(
+        "password in one comment, its user in another",
+        "<alnum:18>",
+        (Sighting("tracker", "OPS/OPS-1"),),
+    ),
+    Planted(
+        "token removed from a description, alive in the history",
+        "<github-token:ghp_>",
+        (Sighting("tracker", "OPS/OPS-2 history", attr="removed_from"),),
+    ),
+    Planted(
+        "bot token in a file attached to a public issue",
+        "xoxb-<digits:12>-<digits:13>-<alnum:24>",
+        (Sighting("tracker", "SHOP/SHOP-1/env.txt"),),
+    ),
 )
 
 GAPS: Final = (
     Gap("buckets", "s3://acme-finance"),
     Gap("buckets", "s3://acme-archive/2019/", excluded=True),
+    Gap("tracker", "jira://"),
 )
 
 
