@@ -11,9 +11,7 @@ their own. The first run lists everything; later ones ask for what changed, a da
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Annotated, Any, ClassVar, Final, Literal, cast
 from urllib.parse import unquote
@@ -21,24 +19,22 @@ from urllib.parse import unquote
 import msgspec
 
 from unsprawl import globs
-from unsprawl.crawlers.atlassian import AtlassianConfig, Site, when
+from unsprawl.crawlers.atlassian import AtlassianConfig, Site
 from unsprawl.crawlers.confluence_audience import Everyone
 from unsprawl.crawlers.confluence_center import CenterWiki
 from unsprawl.crawlers.confluence_cloud import CloudWiki
+from unsprawl.crawlers.confluence_course import Course, Plan
 from unsprawl.crawlers.confluence_items import Item, Space, Wiki, uri_of
-from unsprawl.crawlers.confluence_reading import Reader, key_of, version_of
-from unsprawl.crawlers.confluence_walk import Stop, walk
+from unsprawl.crawlers.confluence_reading import Reader
 from unsprawl.errors import AuthError, SourceError
 from unsprawl.records import (
     Audience,
-    Checkpoint,
     Cursor,
     Diagnosis,
     Document,
     Event,
     Seen,
     Skipped,
-    Unchanged,
     Unit,
 )
 from unsprawl.wire import hosts
@@ -46,10 +42,6 @@ from unsprawl.wire import hosts
 __all__ = ["ConfluenceSource"]
 
 _EXCLUDED: Final = "left out by exclude"
-#: A checkpoint stands after this many documents within a page of a listing.
-_CHECKPOINT_EVERY: Final = 25
-#: Documents whose versions tell whether the store still knows what was read.
-_PROBES: Final = 8
 _URI: Final = re.compile(
     r"/(?P<kind>[a-z-]+)/(?P<id>[^/?#]+)(?:\?version=(?P<version>\d+)|#(?P<part>[a-z]+))?"
 )
@@ -121,13 +113,11 @@ class ConfluenceSource:
     def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
         """What is new in a space, or in what is listed over all of them."""
         wiki, everyone = self._open()
-        if "space" in unit.data:
-            space = Space(**unit.data["space"])
-            yield from _Course(self, wiki, everyone, space, wiki.space_parts, since or {}, seen).events()
-        else:
-            yield from _Course(
-                self, wiki, everyone, None, tuple(unit.data["parts"]), since or {}, seen
-            ).events()
+        space = Space(**unit.data["space"]) if "space" in unit.data else None
+        parts = wiki.space_parts if space else tuple(unit.data["parts"])
+        plan = Plan(unit.id, space, parts, self.config.overlap, self.config.relist_days)
+        reader = self.reader(wiki, everyone)
+        yield from Course(plan, wiki, reader, self._wants, since or {}, seen).events()
 
     def reader(self, wiki: Wiki, everyone: Everyone) -> Reader:
         """What turns items into documents, as configured."""
@@ -215,136 +205,6 @@ class ConfluenceSource:
                     (site, nobody),
                 )
             return self._made[0], self._made[1]
-
-
-class _Course:
-    """The reading of one unit: which listings, from where, and what to remember of it."""
-
-    def __init__(
-        self,
-        source: ConfluenceSource,
-        wiki: Wiki,
-        everyone: Everyone,
-        space: Space | None,
-        parts: tuple[str, ...],
-        place: Mapping[str, Any],
-        seen: Seen,
-    ) -> None:
-        self._source = source
-        self._wiki = wiki
-        self._space = space
-        self._parts = parts
-        self._seen = seen
-        self._reader = source.reader(wiki, everyone)
-        self._probes: list[str] = []
-        self._gap = False
-        self._since, self._listed, self._begun = self._judge(place)
-        self._place = place if place.get("part") in parts else {}
-
-    def _judge(self, place: Mapping[str, Any]) -> tuple[datetime | None, str, str]:
-        """From when on changes are enough; when everything was listed last; when this walk began."""
-        now = datetime.now(UTC)
-        at = place.get("at")
-        told: Mapping[str, Any] = at if isinstance(at, dict) else {}
-        if place.get("part"):  # the walk goes on as it began
-            self._gap = bool(told.get("gap"))
-            self._probes = [str(key) for key in place.get("probes", ())]
-            since = when(told.get("since"))
-            return since, str(told.get("listed", "")), str(told.get("began", now.isoformat()))
-        until, listed = when(told.get("until")), when(told.get("listed"))
-        fits = (
-            until is not None
-            and listed is not None
-            and not told.get("gap")
-            and now - listed < timedelta(days=self._source.config.relist_days)
-            # Nothing of it is known: the rules are others than then, or the store is.
-            and any(self._seen(str(key)) is not None for key in place.get("probes", ()))
-        )
-        if not fits or until is None:
-            return None, now.isoformat(), now.isoformat()
-        return until - timedelta(hours=self._source.config.overlap), str(told["listed"]), now.isoformat()
-
-    def events(self) -> Iterator[Event]:
-        """All of it. The last checkpoint tells the next run from when on to ask for changes."""
-        parts = self._parts
-        if self._space is not None:
-            if not self._place:
-                self._probes = [uri_of(self._source.top, "spaces", self._space.key)]
-                yield from self._noted(self._reader.space(self._space, self._seen))
-            if self._since is not None and not self._place:
-                changed = self._wiki.changes(self._space, self._since)
-                if changed is not None:
-                    yield from self._changed(changed, self._space)
-                    parts = self._wiki.checked_parts
-        begin = parts.index(self._place["part"]) if self._place.get("part") in parts else 0
-        for part in parts[begin:]:
-            yield from self._part(part)
-        at = {"until": self._begun, "listed": self._listed, "gap": self._gap}
-        yield Checkpoint({"probes": list(self._probes), "at": at})
-
-    def _part(self, part: str) -> Iterator[Event]:
-        place = self._place if self._place.get("part") == part else {}
-        # Listings that tell nothing of changes are read to their end.
-        tells = part not in self._wiki.checked_parts and part.partition(":")[0] not in _UNSORTED
-        newest_first = self._since is not None and self._space is None and tells
-        listing = partial(self._wiki.listing, part, self._space, newest_first=newest_first)
-        stop = Stop(self._since if newest_first else None)
-        read = unchanged = 0
-        for at, item in walk(listing, str(place.get("next", "")), str(place.get("after", "")), stop):
-            if item is None:
-                if unchanged:
-                    yield Unchanged(unchanged)
-                unchanged = read = 0
-                yield self._checkpoint(part, at, "")
-                continue
-            if not self._source._wants(item.space):  # noqa: SLF001 - the two are one
-                continue
-            self._probe(item)
-            for event in self._noted(self._reader.events(item, self._seen)):
-                if isinstance(event, Unchanged):
-                    unchanged += event.count
-                else:
-                    read += isinstance(event, Document)
-                    yield event
-            if read >= _CHECKPOINT_EVERY:
-                if unchanged:
-                    yield Unchanged(unchanged)
-                unchanged = read = 0
-                yield self._checkpoint(part, at, item.id)
-        if unchanged:
-            yield Unchanged(unchanged)
-        following = self._parts[self._parts.index(part) + 1 :]
-        if following:
-            yield self._checkpoint(following[0], "", "")
-
-    def _changed(self, items: list[Item], space: Space) -> Iterator[Event]:
-        """Only what is new: the overlap brings much that is known."""
-        top = self._source.top
-        known = [item for item in items if self._seen(key_of(top, item)) == version_of(item)]
-        new = [item for item in items if self._seen(key_of(top, item)) != version_of(item)]
-        if known:
-            yield Unchanged(len(known))
-        whole = [item for item in new if item.complete]
-        for item in [*self._wiki.load([one for one in new if not one.complete], space), *whole]:
-            yield from self._noted(self._reader.events(item, self._seen))
-
-    def _checkpoint(self, part: str, at: str, after: str) -> Checkpoint:
-        since = self._since.isoformat() if self._since else ""
-        told = {"since": since, "began": self._begun, "listed": self._listed, "gap": self._gap}
-        return Checkpoint({"part": part, "next": at, "after": after, "probes": list(self._probes), "at": told})
-
-    def _noted(self, events: Iterator[Event]) -> Iterator[Event]:
-        for event in events:
-            self._gap = self._gap or (isinstance(event, Skipped) and not event.excluded)
-            yield event
-
-    def _probe(self, item: Item) -> None:
-        if self._space is None and len(self._probes) < _PROBES:
-            self._probes.append(key_of(self._source.top, item))
-
-
-#: Listings of version 1 know no order by time.
-_UNSORTED: Final = frozenset({"drafts", "templates", "site-templates"})
 
 
 def _wiki(site: Site, custom_content: tuple[str, ...]) -> Wiki:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from threading import Lock
 
 from unsprawl.crawlers.confluence_items import Item, Space, Wiki
-from unsprawl.errors import SourceError
+from unsprawl.errors import RetryableError, SourceError
 from unsprawl.records import Audience
 
 __all__ = ["Everyone"]
@@ -25,6 +25,7 @@ class Everyone:
         self._nobody = nobody
         self._lock = Lock()
         self._spaces: dict[str, Space] | None = None
+        self._lost = False
         self._shown: dict[str, frozenset[tuple[str, str]] | None] = {}
 
     def forget(self) -> None:
@@ -45,7 +46,7 @@ class Everyone:
         with self._lock:
             space = self._open_spaces().get(item.space)
             if space is None:
-                return Audience.ORGANISATION
+                return Audience.UNKNOWN if self._lost else Audience.ORGANISATION
             if item.kind in ("templates", "spaces", "custom-content"):
                 return Audience.PUBLIC
             if item.space not in self._shown:
@@ -60,8 +61,8 @@ class Everyone:
         if self._spaces is None:
             try:
                 self._spaces = {space.key: space for space in self._nobody.spaces()}
-            except SourceError:  # how a site without anonymous access answers
-                self._spaces = {}
+            except SourceError as error:  # a site without anonymous access refuses
+                self._spaces, self._lost = {}, isinstance(error, RetryableError)
         return self._spaces
 
     def _list(self, space: Space) -> frozenset[tuple[str, str]] | None:

@@ -41,6 +41,8 @@ _BATCH: Final = 100
 #: Beyond this many changes since the last run, spaces are listed instead.
 _CHANGE_PAGES: Final = 40
 _PLACES: Final = 200_000
+#: No page has more versions or properties than this.
+_MOST_ENTRIES: Final = 100_000
 _STATUSES: Final = {"pages": ["current", "archived", "trashed"], "blogposts": ["current", "trashed"]}
 
 
@@ -342,16 +344,19 @@ class CloudWiki:
         return self._site.get(f"api/v2/{path}", given, what=WORDS.get(kind, kind), hint=allow(kind))
 
     def _pages(self, path: str, asked: dict[str, Any], kind: str) -> Iterator[Any]:
-        at, known = "", {""}
+        """All entries of a short listing, each once."""
+        at, known = "", set[str]()
         while True:
             answer = self._get(path, asked, at, kind)
-            yield from results(answer)
+            entries = {text(entry, "number") or text(entry, "id"): entry for entry in results(answer)}
+            fresh = [entry for mark, entry in entries.items() if mark not in known]
+            known |= set(entries)
+            yield from fresh
             at = _next(answer)
             if not at:
                 return
-            if at in known:
+            if not fresh or len(known) > _MOST_ENTRIES:
                 raise UnreadableError("the listing goes in circles")
-            known.add(at)
 
     def _link(self, path: str) -> str:
         return self._site.base + path if path.startswith("/") else ""

@@ -56,6 +56,7 @@ class People:
         self._lock = Lock()
         self._names: dict[str, str] = {}
         self._met: set[str] = set()
+        self._refused = False
 
     def met(self, account: str) -> str:
         """The same id: its name may be asked for later."""
@@ -76,11 +77,12 @@ class People:
 
     def _ask(self, accounts: list[str]) -> None:
         self._names |= dict.fromkeys(accounts, "")
-        for some in batched(accounts, _PEOPLE):
+        for some in batched(() if self._refused else accounts, _PEOPLE):
             try:
                 body = {"accountIds": some}
                 answer = self._site.post("api/v2/users-bulk", body, what="names", hint=allow("users"))
             except RefusedError:
+                self._refused = True
                 return
             for entry in results(answer):
                 name = text(entry, "displayName") or text(entry, "publicName")
