@@ -75,7 +75,7 @@ def test_five_hundred_spaces_without_a_change_cost_at_most_a_listing_each(
     run, asked = again(cloud, memory)
     assert not run.documents
     assert not run.failed
-    # Templates tell nothing of changes: one request a space, and one for the site. All else is asked for once.
+    # Templates tell nothing of changes: a request a space, and one for the site. All else is asked once.
     assert asked.pop("page") == 503 + 1
     assert asked == {
         "current": 1,
