@@ -114,18 +114,16 @@ class Course:
                         part for part in parts if part in self._wiki.checked_parts or part in self._whole
                     )
         begin = parts.index(self._place["part"]) if self._place.get("part") in parts else 0
-        failed: UnreadableError | None = None
+        failures: list[UnreadableError] = []
         for part in parts[begin:]:
             try:
                 yield from self._part(part)
             except UnreadableError as error:
-                failed = error
+                failures.append(error)
                 self._refused.append(part)
                 if len(self._refused) == len(self._plan.parts):
-                    raise
+                    raise failures[0] from None
                 yield Skipped(f"{self._plan.uri}#{part}", error.message, error.hint)
-        if failed is not None and len(parts) == len(self._refused) == len(self._plan.parts):
-            raise failed
         at = {"until": self._begun, "listed": self._listed, "again": self._again, "refused": self._refused}
         yield Checkpoint({"probes": list(self._probes), "at": at})
 
