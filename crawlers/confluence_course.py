@@ -121,7 +121,8 @@ class Course:
             except UnreadableError as error:
                 failures.append(error)
                 self._refused.append(part)
-                if len(self._refused) == len(self._plan.parts):
+                closed = part == "pages" and isinstance(error, RefusedError) and error.status in (403, 404)
+                if closed or len(self._refused) == len(self._plan.parts):
                     raise failures[0] from None
                 yield Skipped(f"{self._plan.uri}#{part}", error.message, error.hint)
         at = {"until": self._begun, "listed": self._listed, "again": self._again, "refused": self._refused}

@@ -1,4 +1,4 @@
-"""A small Confluence Data Center: REST API v1 over the same wiki, with ``expand``, ``start`` and ``limit``."""
+"""A small Confluence Data Center: REST API v1 over the same wiki, with ``expand`` and ``start``."""
 
 from __future__ import annotations
 

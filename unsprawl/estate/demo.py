@@ -58,7 +58,7 @@ class _Show:
         cases = sum(one.cases for one in PLANTED)
         _say(
             "Acme is open, on this machine only: "
-            f"a laptop, three buckets, a container registry ({acme.registry}) and a tracker.\n"
+            f"a laptop, three buckets, a container registry ({acme.registry}), a tracker and a wiki.\n"
             f"{len(PLANTED)} secrets were planted, which make {cases} cases: one password opens "
             f"{len(MAILBOXES)} mailboxes."
         )

@@ -1,4 +1,4 @@
-"""Acme: a laptop, object storage, a registry and a tracker, all on this machine for as long as it is open."""
+"""Acme: a laptop, object storage, a registry, a tracker and a wiki, all on this machine while it is open."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.contents import CLOSED_BUCKET, images, objects, write_files
 from unsprawl.estate.issues import tracker
 from unsprawl.estate.jira_server import JiraServer
+from unsprawl.estate.pages import wiki
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
@@ -25,6 +27,8 @@ __all__ = ["Organisation", "start"]
 _USER: Final = "auditor"
 _PASSWORD_VARIABLE: Final = "ACME_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
 _TRACKER_VARIABLE: Final = "ACME_TRACKER_TOKEN"
+_WIKI_VARIABLE: Final = "ACME_WIKI_TOKEN"
+_WIKI_USER: Final = "auditor@acme.internal"
 _PASSWORD: Final = "demo"  # noqa: S105 - of a server that only this process talks to
 
 
@@ -79,11 +83,23 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
         jira = ports.take(
             "tracker", lambda port: stack.enter_context(JiraServer(tracker(), port)), lambda one: one.url
         )
-        yield _organisation(directory, storage.url, url, "docker-registry" if real else "built in", jira)
+        pages = ports.take(
+            "wiki",
+            lambda port: stack.enter_context(ConfluenceServer(wiki(), _WIKI_USER, _PASSWORD, port)),
+            lambda one: one.url,
+        )
+        yield _organisation(
+            directory, storage.url, url, "docker-registry" if real else "built in", jira, pages
+        )
 
 
 def _organisation(
-    directory: Path, s3_url: str, registry_url: str, registry: str, jira: JiraServer
+    directory: Path,
+    s3_url: str,
+    registry_url: str,
+    registry: str,
+    jira: JiraServer,
+    pages: ConfluenceServer,
 ) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
@@ -115,6 +131,12 @@ def _organisation(
                 "user": jira.user,
                 "token": f"${{{_TRACKER_VARIABLE}}}",
             },
+            "wiki": {
+                "type": "confluence",
+                "url": pages.site,
+                "user": _WIKI_USER,
+                "token": f"${{{_WIKI_VARIABLE}}}",
+            },
         },
     }
     import yaml
@@ -128,6 +150,7 @@ def _organisation(
         "UNSPRAWL_CONFIG_DIR": str(directory / "key"),
         _PASSWORD_VARIABLE: _PASSWORD,
         _TRACKER_VARIABLE: jira.token,
+        _WIKI_VARIABLE: _PASSWORD,
         "NO_PROXY": "127.0.0.1,localhost",
     }
     return Organisation(directory, config, store, env, s3_url, registry_url, registry)

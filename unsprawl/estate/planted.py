@@ -132,12 +132,28 @@ PLANTED: Final = (
         "xoxb-<digits:12>-<digits:13>-<alnum:24>",
         (Sighting("tracker", "SHOP/SHOP-1/env.txt"),),
     ),
+    Planted(
+        "token in a code block of a page",
+        "<github-token:ghp_>",
+        (Sighting("wiki", "OPS/Runbook"),),
+    ),
+    Planted(
+        "token taken off a page, alive in its history",
+        "<github-token:ghp_>",
+        (Sighting("wiki", "OPS/Runbook/history", attr="removed_in"),),
+    ),
+    Planted(
+        "bot token in a comment that everyone can read",
+        "xoxb-<digits:12>-<digits:13>-<alnum:24>",
+        (Sighting("wiki", "HANDBOOK/Welcome/comment"),),
+    ),
 )
 
 GAPS: Final = (
     Gap("buckets", "s3://acme-finance"),
     Gap("buckets", "s3://acme-archive/2019/", excluded=True),
     Gap("tracker", "jira://"),
+    Gap("wiki", "confluence://"),
 )
 
 
