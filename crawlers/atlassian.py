@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -146,12 +147,11 @@ class Site:
         if "html" in response.headers.get("content-type", "").lower():
             raise RefusedError(f"{self._host} answered a page instead of {what}", hint=_PAGE_HINT, status=200)
         try:
-            return msgspec.json.decode(content)
+            return _decoded(content)
         except RecursionError:
-            raise RefusedError(
-                f"{self._host} answered {what} nested too deeply", hint=hint, status=200
-            ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            line = f"{self._host} answered {what} nested too deeply"
+            raise RefusedError(line, hint=hint, status=200) from None
+        except ValueError:
             # A cut body is the usual cause: another attempt may bring it whole.
             broken = RetryableError(f"{self._host} answered something that is not JSON for {what}")
             raise Again(broken, soon=True) from None
@@ -276,6 +276,15 @@ def when(text: object) -> datetime | None:
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _decoded(content: bytes) -> Any:
+    """JSON as it is meant to be, else as some write it: with half of a character, or a number too large."""
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        loose = json.loads(content.decode("utf-8", "replace"))
+        return json.loads(json.dumps(loose, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 _PAGE_HINT: Final = "that is how a login looks: check `url`, and whether single sign-on stands before the API"

@@ -24,9 +24,20 @@ _BORDERS: Final = re.compile(
 _ADF_BORDERS: Final = re.compile(
     r'(?<=\})(?=,\s{0,8}\{\s{0,8}"type"\s{0,8}:\s{0,8}"(?:paragraph|heading|codeBlock|tableRow|listItem|panel|expand)")'
 )
-_BLANK: Final = re.compile(r"<[^<>]{0,1000}>|\s+")
+#: Ids that are drawn anew at each save; text is what counts.
+_IDS: Final = re.compile(r"""\s(?:ac:(?:macro|local)-id|local-id|data-[a-z-]{1,40})="[^"<>]{0,80}\"""")
+#: Tags within a line vanish, those that end one part words.
+_TAG: Final = re.compile(
+    r"</?(?:a|b|code|em|i|s|span|strong|sub|sup|u|ac:inline-comment-marker)\b[^<>]{0,999}>"
+)
+_WORD: Final = re.compile(r"""[^\s<>"'&,;]+""")
+_DIGIT: Final = re.compile(r"\d")
+#: What may be a password, and what is no word of any language, in characters; both with a digit.
+_SHORT: Final = 6
+_LONG: Final = 12
 #: More blocks than this are remembered by nobody: what comes behind counts as removed.
 _MOST_BLOCKS: Final = 500_000
+_MOST_WORDS: Final = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +79,47 @@ def blocks(body: str) -> Iterator[str]:
 
 def removed(current: Version, older: Iterable[Version]) -> Iterator[Removed]:
     """What is in ``older`` versions (newest first) and in none that is newer than the one it stands in."""
-    known = {_print(block) for block in blocks(current.body)}
+    known: set[bytes] = set()
+    words: set[int] = set()
+    _learn(current, known, words)
     newer = current
     for version in older:
-        lost: list[str] = []
-        fresh: set[bytes] = set()
-        for block in blocks(version.body):
-            mark = _print(block)
-            if mark not in known and _BLANK.sub("", block):
-                lost.append(block)
-                fresh.add(mark)
-        if lost:
-            yield Removed("".join(lost), version, newer)
-        if len(known) < _MOST_BLOCKS:
-            known |= fresh
+        fresh = (block for block in blocks(version.body) if _print(block) not in known)
+        if lost := "".join(_left(block, words) for block in fresh):
+            yield Removed(lost, version, newer)
+        if len(known) < _MOST_BLOCKS and len(words) < _MOST_WORDS:
+            _learn(version, known, words)
         newer = version
+
+
+def _learn(version: Version, known: set[bytes], words: set[int]) -> None:
+    for block in blocks(version.body):
+        known.add(_print(block))
+        words.update(map(hash, _words(block)))
+
+
+def _left(block: str, words: set[int]) -> str:
+    """What a rewritten block lost: nothing where all its words still stand.
+
+    A value that still stands beside words that were rewritten is blotted out, for it was not removed and is
+    read where it stands; it stays as it is where another value went, for the two may belong together.
+    """
+    here = set(_words(block))
+    gone = {word for word in here if hash(word) not in words}
+    if not gone:
+        return ""
+    if any(_DIGIT.search(word) and len(word) >= _SHORT for word in gone):
+        return block
+    for word in here - gone:
+        if len(word) >= _LONG and _DIGIT.search(word):
+            block = block.replace(word, "…")
+    return block
+
+
+def _words(block: str) -> list[str]:
+    """As a reader sees them, and as they stand: the address of a link may hold a token too."""
+    plain = _IDS.sub("", block)
+    return _WORD.findall(_TAG.sub("", plain)) + _WORD.findall(plain)
 
 
 def document(uri: str, lost: Iterable[Removed]) -> tuple[bytes, tuple[Part, ...]]:
@@ -110,11 +147,9 @@ def document(uri: str, lost: Iterable[Removed]) -> tuple[bytes, tuple[Part, ...]
                 attrs,
             )
         )
-        body += one.text.encode() + b"\n"
+        body += one.text.encode("utf-8", "replace") + b"\n"
     return bytes(body), tuple(parts)
 
 
 def _print(block: str) -> bytes:
-    # Macro and local ids are drawn anew at each save; text is what counts.
-    text = re.sub(r"""\s(?:ac:(?:macro|local)-id|local-id|data-[a-z-]{1,40})="[^"<>]{0,80}\"""", "", block)
-    return blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return blake2b(_IDS.sub("", block).strip().encode("utf-8", "surrogatepass"), digest_size=16).digest()

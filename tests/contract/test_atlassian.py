@@ -181,6 +181,21 @@ def test_packed_data_is_read(server: PlainSite, made: Any) -> None:
     assert read(made(f"{server.url}/wiki")) == {"name": "café"}
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a": "half \\ud83d"}', {"a": "half ?"}),
+        (b'{"a": "whole \\ud83d\\ude00"}', {"a": "whole \U0001f600"}),
+        (b'{"a": 1e999}', {"a": float("inf")}),
+        (b'{"a": "\xff"}', {"a": "\ufffd"}),
+    ],
+    ids=["half a character", "a whole one", "number", "bytes"],
+)
+def test_data_that_is_nearly_json_is_read(server: PlainSite, made: Any, body: bytes, expected: Any) -> None:
+    server.answers["/wiki/rest/thing"] = Answer(body=body)
+    assert read(made(f"{server.url}/wiki")) == expected
+
+
 # --- patience ------------------------------------------------------------------------------------
 
 

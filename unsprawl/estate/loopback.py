@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -57,6 +57,8 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     line: str = ""
     status: int = 0
+    raw: str = ""
+    """``path?query`` as it was sent; ``line`` is the same, decoded."""
 
     def last(self, name: str, default: str = "") -> str:
         return self.query.get(name, (default,))[-1]
@@ -165,12 +167,12 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.before is not None:
             fault.before()
         with self.owner.lock:
-            request = Request(self.command, path, query, headers, body, line)
+            request = Request(self.command, path, query, headers, body, line, raw=self.path)
             if fault is not None and fault.status:
                 answer = Answer(fault.status, fault.body, dict(fault.headers))
             else:
                 answer = self.owner.answer(request)
-            kept = Request(self.command, path, query, headers, body, line, answer.status)
+            kept = replace(request, status=answer.status)
             self.owner.requests.append(kept)
         self._send(answer, fault)
 
