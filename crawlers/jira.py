@@ -169,12 +169,10 @@ class JiraSource:
             if refused is None:
                 yield told
         began = place.get("began") or data["now"]
-        failed: dict[str, None] = dict.fromkeys(place.get("again", ()) if "walk" in place else ())
-        issues = self._issues(data, seen, failed)
+        issues = self._issues(data, seen)
+        issues.failed.update(dict.fromkeys(place.get("again", ()) if "walk" in place else ()))
+        issues.owed.update(dict.fromkeys(place.get("owed" if "walk" in place else "again", ())))
         mark = _time(place, "mark")
-        again = place.get("again", ()) if "ended" in place else ()
-        for number in again:
-            yield from self._once_more(issues, str(number), failed)
         try:
             if mark is None or self._may_have_changed(data, mark):
                 yield from self._walk(data, place, mark, issues, {"walk": run, "began": began})
@@ -183,8 +181,10 @@ class JiraSource:
             return  # the cursor stays where it is
         if refused:
             yield refused
-        ended = {"ended": run, "mark": began, "again": list(failed)}
-        yield Checkpoint(ended if len(failed) <= _MOST_AGAIN else {})
+        for number in list(issues.owed):
+            yield from self._once_more(issues, number)
+        ended = {"ended": run, "mark": began, "again": list(issues.failed)}
+        yield Checkpoint(ended if len(issues.failed) <= _MOST_AGAIN else {})
 
     def _walk(
         self,
@@ -213,9 +213,10 @@ class JiraSource:
                     "token": behind.token,
                     "last": behind.last,
                 }
-                yield Checkpoint({**kept, **there, "again": list(issues.failed)[: _MOST_AGAIN + 1]})
+                rest = {"again": list(issues.failed)[: _MOST_AGAIN + 1], "owed": list(issues.owed)}
+                yield Checkpoint({**kept, **there, **rest})
 
-    def _once_more(self, issues: Issues, number: str, failed: dict[str, None]) -> Iterator[Event]:
+    def _once_more(self, issues: Issues, number: str) -> Iterator[Event]:
         """An issue of which something could not be read in an earlier run."""
         try:
             found = self._api().issue(number)
@@ -223,7 +224,7 @@ class JiraSource:
             raise
         except SourceError as error:
             if getattr(error, "status", 0) != 404:
-                failed[number] = None
+                issues.failed[number] = None
                 yield Skipped(self._uri("issue", number), error.message, error.hint)
             return
         for raw in found.issues:
@@ -238,7 +239,7 @@ class JiraSource:
             changes = self._changes[1]
         return changes.in_project(str(data["project"]["id"]), mark)
 
-    def _issues(self, data: Mapping[str, Any], seen: Seen, failed: dict[str, None]) -> Issues:
+    def _issues(self, data: Mapping[str, Any], seen: Seen) -> Issues:
         config, audiences = self.config, self._known_audiences()
         return Issues(
             self._api(),
@@ -247,7 +248,6 @@ class JiraSource:
             lambda: audiences.of_project(data["project"]["key"], public=data["public"]),
             seen,
             config.excludes,
-            failed,
         )
 
     def _project(self, uri: str, data: Mapping[str, Any], seen: Seen) -> Event:
@@ -297,7 +297,7 @@ class JiraSource:
             key = str(raw.get("key")).rpartition("-")[0]
             depth = Depth(self.config.remote_links, self.config.properties, 0)
             whole = Issues(
-                api, self.top, depth, lambda: audiences.of_project(key), _never, self.config.excludes, {}
+                api, self.top, depth, lambda: audiences.of_project(key), _never, self.config.excludes
             )
             issue, errors = whole.gathered(raw, found.names, None)
             if errors:
@@ -307,7 +307,7 @@ class JiraSource:
         if kind == "attachment":
             file = {"id": number, **api.attachment(number)}
             depth = Depth(links=False, properties=False, largest_file=0)
-            whole = Issues(api, self.top, depth, audiences.unknown, _never, self.config.excludes, {})
+            whole = Issues(api, self.top, depth, audiences.unknown, _never, self.config.excludes)
             return whole.file(file, uri, str(file.get("filename") or number), "")
         if kind == "project":
             found_project = _slim(api.project(number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
@@ -40,7 +40,11 @@ class Depth:
 
 @dataclass(slots=True)
 class Issues:
-    """Turns issues of one project into events. ``failed`` are those that have to be asked for again."""
+    """Turns issues of one project into events.
+
+    ``failed`` are those that have to be asked for again by the next run, ``owed`` those that failed in the
+    last one and were not met in this.
+    """
 
     api: JiraApi
     top: str
@@ -48,7 +52,8 @@ class Issues:
     audience: Any
     seen: Seen
     excludes: Any
-    failed: dict[str, None]
+    failed: dict[str, None] = field(default_factory=dict)
+    owed: dict[str, None] = field(default_factory=dict)
     _silent: int = 0
 
     def uri(self, raw: Mapping[str, Any]) -> str:
@@ -79,6 +84,7 @@ class Issues:
         """The issue, its history, its files: what is new of them."""
         uri, key = self.uri(raw), str(raw.get("key"))
         path = f"{key.rpartition('-')[0]}/{key}"
+        self.owed.pop(str(raw["id"]), None)
         if self.excludes(path):
             yield Skipped(uri, "left out by exclude", excluded=True)
             return
