@@ -143,9 +143,13 @@ class CenterWiki:
             (field(entry, "descendants", "comment"), "descendant/comment", _COMMENTS),
             (field(entry, "children", "attachment"), "child/attachment", _FILES),
         ):
-            for each in self._rest(inner, page, path, expand):
-                held = replace(self._item(each), space=page.space, parent=(page.kind, page.id))
-                yield replace(held, parent_title=page.title, restricted=page.restricted)
+            try:
+                for each in self._rest(inner, page, path, expand):
+                    held = replace(self._item(each), space=page.space, parent=(page.kind, page.id))
+                    yield replace(held, parent_title=page.title, restricted=page.restricted)
+            except UnreadableError as error:
+                # The other pages of the listing are none the worse for it.
+                yield replace(page, gap=(f"#{path.partition('/')[2]}s", error.message, error.hint))
 
     def _rest(self, inner: Any, page: Item, path: str, expand: str) -> Iterator[Any]:
         """An inner list, and what of it did not come with the page."""

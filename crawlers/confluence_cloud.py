@@ -182,7 +182,9 @@ class CloudWiki:
         """One item as it is now."""
         if kind in ("templates", "drafts"):
             return one_of_v1(self._site, kind, identifier)
-        asked = {} if kind == "attachments" else {"body-format": "storage"}
+        asked: dict[str, Any] = {} if kind == "attachments" else {"body-format": "storage"}
+        if kind in _STATUSES:
+            asked["status"] = _STATUSES[kind]
         entry = self._get(f"{kind}/{identifier}", asked, "", kind)
         (item,) = self._placed([self._item(kind, entry)], None)
         return item
@@ -296,8 +298,11 @@ class CloudWiki:
 
     def _live(self, item: Item) -> Item:
         """Live documents have no storage format until they are published."""
-        asked = {"body-format": "atlas_doc_format"}
-        entry = self._get(f"{item.kind}/{item.id}", {**asked, **_draft_of(item)}, "", item.kind)
+        asked = {"body-format": "atlas_doc_format", "status": _STATUSES[item.kind]}
+        try:
+            entry = self._get(f"{item.kind}/{item.id}", asked, "", item.kind)
+        except UnreadableError as error:
+            return replace(item, gap=("", error.message, error.hint))
         body = text(entry, "body", "atlas_doc_format", "value")
         return replace(item, body=body, media_type="application/json") if body else item
 
@@ -405,7 +410,3 @@ def _of_version(download: str, count: int) -> str:
 
 def _since(item: Item, since: datetime) -> bool:
     return item.modified is None or item.modified >= since
-
-
-def _draft_of(item: Item) -> dict[str, Any]:
-    return {"status": [item.status]} if item.status and item.status != "current" else {}

@@ -65,6 +65,7 @@ class Course:
         self._probes: list[str] = []
         self._again: list[list[str]] = []
         self._refused: list[str] = []
+        self._incomplete: list[str] = []
         told = place.get("at")
         self._told: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
         self._retried = self._list("again")
@@ -79,7 +80,7 @@ class Course:
         if self._place:
             self._since = when(told.get("since"))
             self._begun, self._listed = str(told.get("began", "")), str(told.get("listed", ""))
-            self._again, self._refused = list(self._retried), list(self._whole)
+            self._again, self._incomplete = list(self._retried), sorted(self._whole)
             self._probes = [str(key) for key in place.get("probes", ())]
             return
         until, listed = when(told.get("until")), when(told.get("listed"))
@@ -93,6 +94,11 @@ class Course:
         ):
             self._since = until - timedelta(hours=self._plan.overlap)
             self._listed = str(told["listed"])
+
+    @property
+    def _unread(self) -> list[str]:
+        """Listings that the next run has to read whole."""
+        return sorted({*self._refused, *self._incomplete})
 
     def _list(self, name: str) -> list[Any]:
         found = self._told.get(name)
@@ -125,7 +131,7 @@ class Course:
                 if closed or len(self._refused) == len(self._plan.parts):
                     raise failures[0] from None
                 yield Skipped(f"{self._plan.uri}#{part}", error.message, error.hint)
-        at = {"until": self._begun, "listed": self._listed, "again": self._again, "refused": self._refused}
+        at = {"until": self._begun, "listed": self._listed, "again": self._again, "refused": self._unread}
         yield Checkpoint({"probes": list(self._probes), "at": at})
 
     def _part(self, part: str) -> Iterator[Event]:
@@ -196,7 +202,9 @@ class Course:
         for event in self._reader.events(item, self._seen):
             refused = refused or (isinstance(event, Skipped) and not event.excluded)
             yield event
-        if refused:
+        if refused and item.gap[0]:
+            self._incomplete.append(item.kind)
+        elif refused:
             self._again.append([item.kind, item.id])
 
     def _checkpoint(self, part: str, at: str, after: str) -> Checkpoint:
@@ -205,7 +213,7 @@ class Course:
             "began": self._begun,
             "listed": self._listed,
             "again": list(self._again),
-            "refused": list(self._refused),
+            "refused": self._unread,
         }
         place = {"part": part, "next": at, "after": after, "probes": list(self._probes), "at": told}
         return Checkpoint(place)

@@ -59,7 +59,8 @@ class Item:
 
     ``parent`` is kind and id of what holds it, ``author`` who wrote this version (what ``Wiki.person``
     takes). ``complete`` is False for a listing that told everything but the body; ``restricted`` is None
-    where nobody asked. ``version`` is 0 where there are none.
+    where nobody asked. ``version`` is 0 where there are none. ``gap`` says of what could not be read: what of
+    the item ("" all of it, ``#comments``), why, and what to do.
     """
 
     kind: str
@@ -80,6 +81,7 @@ class Item:
     download: str = ""
     restricted: bool | None = None
     complete: bool = True
+    gap: tuple[str, str, str] = ("", "", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,10 @@ class Reader:
         if self.excluded(item_path(item)):
             yield Skipped(key_of(self.top, item), _EXCLUDED, excluded=True)
             return
-        if item.kind == "attachments":
+        if item.gap[1]:
+            part, reason, hint = item.gap
+            yield Skipped(key_of(self.top, item) + part, reason, hint)
+        elif item.kind == "attachments":
             yield from self._files(item, seen)
         else:
             yield from self._texts(item, seen)

@@ -53,9 +53,9 @@ def walk(
             stale, pages, at, after, used = -pages, 0, "", "", {""}
             continue
         pages += 1
-        names = [(item.kind, item.id, item.version) for item in page.items]
+        names = [_name(item) for item in page.items]
         fresh = [item for item, name in zip(page.items, names, strict=True) if name not in known]
-        fresh = list({(item.kind, item.id, item.version): item for item in fresh}.values())
+        fresh = list({_name(item): item for item in fresh}.values())
         known.update(names)
         if after:
             place = next((index for index, item in enumerate(fresh) if item.id == after), -1)
@@ -74,3 +74,7 @@ def walk(
         at = page.next
         used.add(at)
         yield at, None
+
+
+def _name(item: Item) -> tuple[str, str, int]:
+    return item.kind, item.id + item.gap[0], item.version

@@ -114,6 +114,41 @@ def test_comments_without_end_are_read_once_and_told(server: ConfluenceServer, w
     assert len(server.asked("footer-comments")) < 10
 
 
+def test_comments_without_end_on_one_page_cost_no_other_page(wiki: Wiki) -> None:
+    busy = wiki.write("DEV", "Busy", "<p>busy</p>")
+    for number in range(40):
+        wiki.comment(busy, f"<p>c{number}</p>")
+    wiki.write("DEV", "Last", "<p>last</p>")
+    with ConfluenceCenterServer(wiki, wikis.TOKEN) as center:
+        center.endless = {"comment"}
+        memory = Memory()
+        run = crawl(source(center, user=""), memory)  # type: ignore[arg-type]
+        paths = {document.path for document in run.documents.values()}
+        assert "DEV/Last" in paths
+        assert len([path for path in paths if path.startswith("DEV/Busy/comment")]) == 40
+        (gap,) = run.skipped
+        assert gap.endswith(f"pages/{busy.id}#comments")
+        assert "goes in circles" in run.skipped[gap].reason
+        assert not run.failed
+        again = crawl(source(center, user=""), memory)  # type: ignore[arg-type]
+        assert set(again.skipped) == {gap}, "asked for again, and told again"
+        center.endless = set()
+        after = crawl(source(center, user=""), memory)  # type: ignore[arg-type]
+        assert (after.skipped, after.documents) == ({}, {})
+
+
+def test_a_live_document_that_is_refused_is_one_gap(
+    wiki: Wiki, server: ConfluenceServer, whole: set[str]
+) -> None:
+    server.faults = [Fault("atlas_doc_format", 403)]
+    memory = Memory()
+    run = crawl(source(server), memory)
+    (gap,) = run.skipped
+    assert whole - set(run.documents) == {gap}
+    server.faults = []
+    assert set(crawl(source(server), memory).documents) == {gap}
+
+
 def test_versions_without_end_cost_that_history(
     wiki: Wiki, server: ConfluenceServer, whole: set[str]
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -116,6 +117,14 @@ class Desk:
             check=False,
         )
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """A crawl that is going to be killed."""
+        command = [sys.executable, "-m", "unsprawl", "crawl", "wiki.yaml", "--quiet"]
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, stdout=nowhere, stderr=nowhere
+        )
+
     def rows(self, *command: str) -> list[dict[str, Any]]:
         done = self.run(*command, "--store", "wiki.db", "--format", "jsonl")
         return [json.loads(line) for line in done.stdout.splitlines()]
@@ -196,3 +205,30 @@ def test_what_only_history_shows_says_where_it_went(wiki: tuple[Desk, Any, dict[
     assert moved[0]["gone_at"] is None
     former = [row for row in rows if row["finding"] == moved[0]["finding"] and row["gone_at"]]
     assert [row["path"] for row in former] in ([], ["OPS/Runbook"])
+
+
+def test_killed_and_continued_the_store_holds_the_same(tmp_path: Path) -> None:
+    value = planted()
+    with ConfluenceServer(written(value), wikis.USER, wikis.TOKEN) as server:
+        server.largest = 10
+        stores = []
+        for name in ("calm", "killed"):
+            folder = tmp_path / name
+            folder.mkdir()
+            desk = Desk(folder, server.site, user=wikis.USER)
+            if name == "killed":
+                # Slow enough that each death meets it at another place.
+                server.faults = [Fault("/wiki/", wait=0.1)]
+                for number in range(3):
+                    before = len(server.requests)
+                    process = desk.start()
+                    while len(server.requests) < before + 6 + 7 * number and process.poll() is None:
+                        time.sleep(0.01)
+                    process.kill()
+                    process.wait(30)
+                server.faults = []
+            assert desk.run("crawl", "wiki.yaml", "--quiet").returncode == 3
+            rows = desk.rows("findings", "list")
+            stores.append(sorted((row["uri"], row["line"], row["path"], str(row["attrs"])) for row in rows))
+            assert len(rows) == len(value)
+    assert stores[0] == stores[1]
