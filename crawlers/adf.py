@@ -55,7 +55,7 @@ def _walk(node: Any, depth: int) -> Iterator[str]:
         return
     if not isinstance(node, Mapping):
         return
-    kind = node.get("type")
+    kind = str(node.get("type"))
     if kind == "text":
         yield str(node.get("text") or "")
         yield from _targets(node)

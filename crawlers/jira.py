@@ -13,12 +13,14 @@ time of creation, later ones ask what changed: once for the whole site, then whe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from threading import Lock
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, unquote
 from uuid import uuid4
+
+import msgspec
 
 from unsprawl.crawlers.atlassian import AtlassianConfig, Site, when
 from unsprawl.crawlers.jira_api import JiraApi
@@ -62,12 +64,14 @@ class JiraSource:
 
         ``user`` and ``token`` are an e-mail address and its API token (Cloud); a ``token`` alone is a
         personal access token (Data Center). ``projects`` are keys or globs (default: all that may be
-        browsed). ``remote_links`` and ``properties`` cost a request for each issue that is read.
+        browsed). ``remote_links`` and ``properties`` cost a request for each issue that is read. After
+        ``relist_days`` everything is listed again, for a right that changes leaves no trace.
         """
 
         projects: tuple[str, ...] = ()
         remote_links: bool = True
         properties: bool = True
+        relist_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 7
 
     def __init__(self, name: str, config: Config) -> None:
         self.name = name
@@ -149,8 +153,8 @@ class JiraSource:
         """A project: itself, then its issues, with a checkpoint behind each page.
 
         The cursor of a walk that goes on holds its place; that of one that ended, when it began
-        (``mark``) and which issues have to be asked for ``again``. It counts as long as the project
-        itself is known: else what was read was read by other rules.
+        (``mark``), when everything was ``listed``, and what has to be asked for ``again``. It counts as
+        long as the project itself is known: else what was read was read by other rules.
         """
         if unit.data.get("kind") == "filters":
             yield from self._filters(seen)
@@ -172,10 +176,14 @@ class JiraSource:
         issues = self._issues(data, seen)
         issues.failed.update(dict.fromkeys(place.get("again", ()) if "walk" in place else ()))
         issues.owed.update(dict.fromkeys(place.get("owed" if "walk" in place else "again", ())))
-        mark = _time(place, "mark")
+        mark, listed = _time(place, "mark"), _time(place, "listed")
+        if "ended" in place and self._lists_again(data, listed):
+            mark = None
+        listed = listed if mark and listed else when(began)
+        fixed = {"began": began, "listed": listed.isoformat() if listed else ""}
         try:
             if mark is None or self._may_have_changed(data, mark):
-                yield from self._walk(data, place, mark, issues, {"walk": run, "began": began})
+                yield from self._walk(data, place, mark, issues, {"walk": run, **fixed})
         except UnreadableError as error:
             yield Skipped(uri, error.message, error.hint)
             return  # the cursor stays where it is
@@ -183,7 +191,7 @@ class JiraSource:
             yield refused
         for number in list(issues.owed):
             yield from self._once_more(issues, number)
-        ended = {"ended": run, "mark": began, "again": list(issues.failed)}
+        ended = {"ended": run, "mark": began, "listed": fixed["listed"], "again": list(issues.failed)}
         yield Checkpoint(ended if len(issues.failed) <= _MOST_AGAIN else {})
 
     def _walk(
@@ -215,6 +223,11 @@ class JiraSource:
                 }
                 rest = {"again": list(issues.failed)[: _MOST_AGAIN + 1], "owed": list(issues.owed)}
                 yield Checkpoint({**kept, **there, **rest})
+
+    def _lists_again(self, data: Mapping[str, Any], listed: datetime | None) -> bool:
+        """Whether it is time to list everything: a right or a security level changes without a trace."""
+        now = when(data["now"])
+        return listed is None or now is None or now - listed >= timedelta(days=self.config.relist_days)
 
     def _once_more(self, issues: Issues, number: str) -> Iterator[Event]:
         """An issue of which something could not be read in an earlier run."""

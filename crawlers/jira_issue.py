@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 
 from unsprawl.crawlers.atlassian import when
 from unsprawl.crawlers.jira_api import JiraApi
-from unsprawl.crawlers.jira_text import Composed, Issue, Place, compose, person, removed
+from unsprawl.crawlers.jira_text import Composed, Issue, Place, compose, items_of, person, removed
 from unsprawl.errors import AuthError, RetryableError, SourceError
 from unsprawl.records import Audience, Document, Event, Seen, Skipped, Stream, Unchanged
 
@@ -194,7 +194,7 @@ class Issues:
 
     def _files(self, raw: Mapping[str, Any], path: str) -> Iterator[Event]:
         files = raw["fields"].get("attachment")
-        for file in files if isinstance(files, list) else ():
+        for file in _mappings(files):
             uri = f"{self.top}/attachment/{file.get('id')}"
             name = str(file.get("filename") or file.get("id"))
             if self.seen(uri) == _file_version(file):
@@ -252,10 +252,9 @@ class Issues:
     def _gone_files(self, issue: Issue) -> Iterator[Document]:
         """Files that were read by an earlier run and are deleted, as the history says: they hold nothing."""
         there = issue.fields.get("attachment")
-        kept = {str(one.get("id")) for one in there} if isinstance(there, list) else set()
+        kept = {str(one.get("id")) for one in _mappings(there)}
         for history in issue.histories:
-            items = history.get("items")
-            for item in items if isinstance(items, list) else ():
+            for item in items_of(history):
                 if str(item.get("field")).lower() != "attachment" or not item.get("from") or item.get("to"):
                     continue
                 uri = f"{self.top}/attachment/{item['from']}"
@@ -279,9 +278,13 @@ def _embedded(value: Any, key: str) -> tuple[list[dict[str, Any]], bool]:
     """The items that came with the issue, and whether these are all."""
     if not isinstance(value, dict) or not isinstance(value.get(key), list):
         return [], False
-    items = [one for one in value[key] if isinstance(one, dict)]
+    items = _mappings(value[key])
     total = value.get("total")
     return items, isinstance(total, int) and len({str(one.get("id")) for one in items}) >= total
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _merged(some: Iterable[dict[str, Any]], more: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

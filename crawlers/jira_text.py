@@ -18,7 +18,7 @@ from unsprawl.crawlers import adf
 from unsprawl.crawlers.atlassian import when
 from unsprawl.records import Json, Part
 
-__all__ = ["Composed", "Issue", "Place", "compose", "field_texts", "person", "plain", "removed"]
+__all__ = ["Composed", "Issue", "Place", "compose", "field_texts", "items_of", "person", "plain", "removed"]
 
 #: Read first, and in this order; the other fields follow by name.
 _FIRST: Final = ("summary", "description", "environment")
@@ -178,8 +178,7 @@ def removed(issue: Issue, standing: bytes, place: Place) -> Composed:
 
     for history in sorted(issue.histories, key=_moment, reverse=True):
         number = quote(str(history.get("id", "")), safe="")
-        items = history.get("items")
-        for item in items if isinstance(items, list) else ():
+        for item in items_of(history):
             name = str(item.get("field") or item.get("fieldId") or "")
             if name.lower() in _STATES:
                 continue
@@ -253,6 +252,12 @@ def person(value: Any) -> str | None:
     return None
 
 
+def items_of(history: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What one change changed."""
+    items = history.get("items")
+    return [one for one in items if isinstance(one, Mapping)] if isinstance(items, list) else []
+
+
 def _say(page: _Writer, said: Mapping[str, Any], kind: str, body: Any, place: Place) -> None:
     number = str(said.get("id", ""))
     author = person(said.get("updateAuthor")) or person(said.get("author"))
@@ -272,8 +277,7 @@ def _last_changes(issue: Issue) -> dict[str, tuple[str | None, datetime | None]]
     """Who wrote the present value of a field, and when, as far as the history tells."""
     changes: dict[str, tuple[str | None, datetime | None]] = {}
     for history in sorted(issue.histories, key=_moment):
-        items = history.get("items")
-        for item in items if isinstance(items, list) else ():
+        for item in items_of(history):
             told = (person(history.get("author")), when(history.get("created")))
             for name in (item.get("fieldId"), str(item.get("field") or "").lower()):
                 if name:

@@ -156,6 +156,23 @@ def test_a_run_that_is_killed_behind_any_checkpoint_converges(server: JiraServer
             assert ended.cursor["mark"] == unit.data["now"]
 
 
+def test_a_right_that_was_given_later_is_noticed_within_a_week(server: JiraServer) -> None:
+    issues = fill(server.site, 2)
+    hidden = server.site.issues.pop(issues[0].id)
+    first = crawl(build(server))
+    server.site.issues[hidden.id] = hidden
+    later(server, days=1)
+    second = crawl(build(server), first)
+    assert second.documents == {}
+    later(server, days=6)
+    third = crawl(build(server), second)
+    assert [uri.rpartition("/")[2] for uri in third.documents] == [hidden.id]
+    later(server, days=1)
+    fourth = crawl(build(server), third)
+    assert len(server.asked("search/jql|/2/search")) == 1
+    assert fourth.documents == {}
+
+
 def test_a_cursor_of_other_rules_begins_anew(server: JiraServer) -> None:
     fill(server.site, 2)
     first = crawl(build(server))
