@@ -22,11 +22,15 @@ from unsprawl.wire.patience import Again
 if TYPE_CHECKING:
     from requests import RequestException, Session
 
-__all__ = ["explain", "session"]
+__all__ = ["TooLargeError", "explain", "session"]
 
 _TIMEOUTS: Final = (10.0, 60.0)
 _BLOCK: Final = 64 << 10
 _HINT: Final = "is the address right, and does a firewall or proxy stand between?"
+
+
+class TooLargeError(UnreadableError):
+    """An answer beyond the cap: less has to be asked for at once."""
 
 
 def session(url: str, pace: Pace, count: Callable[[int], None], limit: int, seconds: float) -> Session:
@@ -73,7 +77,7 @@ def _read(response: Any, limit: int, seconds: float) -> bytes:
     for chunk in response.iter_content(_BLOCK):
         body += chunk
         if len(body) > limit:
-            raise UnreadableError(f"{shown} answered more than {limit} bytes")
+            raise TooLargeError(f"{shown} answered more than {limit} bytes", hint="ask for less at once")
         if time.monotonic() > deadline:
             raise Again(RetryableError(f"{shown} took longer than {seconds:.0f} s"), soon=True)
     return bytes(body)

@@ -14,7 +14,17 @@ from typing import Any, Final
 
 from unsprawl.crawlers.atlassian import RefusedError, Site, when
 from unsprawl.crawlers.confluence_history import Version
-from unsprawl.crawlers.confluence_items import Item, Listing, Space, field, identifier, number, results, text
+from unsprawl.crawlers.confluence_items import (
+    Item,
+    Listing,
+    Portions,
+    Space,
+    field,
+    identifier,
+    number,
+    results,
+    text,
+)
 from unsprawl.errors import AuthError, UnreadableError
 from unsprawl.records import Stream
 
@@ -52,6 +62,7 @@ class CenterWiki:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._lock = Lock()
+        self._portions = Portions()
         self._feed: tuple[datetime, list[Item] | None] | None = None
 
     def forget(self) -> None:
@@ -117,7 +128,7 @@ class CenterWiki:
     ) -> Listing:
         """One page of a listing: pages with their comments and attachments behind them."""
         kind, _, detail = part.partition(":")
-        asked: dict[str, Any] = {"start": at or "0", "limit": _LIMIT}
+        asked: dict[str, Any] = {"start": at or "0"}
         if kind == "drafts":
             asked |= {"type": detail, "status": "draft", "expand": _OWN}
         else:
@@ -125,7 +136,11 @@ class CenterWiki:
         if space is not None:
             asked["spaceKey"] = space.key
         what = kind if space is None else f"{kind} of {space.key}"
-        answer = self._site.get("rest/api/content", asked, what=what, hint=_HINT)
+        answer = self._portions.ask(
+            kind,
+            _LIMIT,
+            lambda limit: self._site.get("rest/api/content", asked | {"limit": limit}, what=what, hint=_HINT),
+        )
         items: list[Item] = []
         for entry in results(answer):
             if kind == "drafts":

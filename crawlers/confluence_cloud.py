@@ -15,11 +15,13 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from unsprawl.crawlers.atlassian import RefusedError, Site, when
+from unsprawl.crawlers.atlassian_http import TooLargeError
 from unsprawl.crawlers.confluence_cloud_rest import WORDS, People, allow, drafts, one_of_v1, templates
 from unsprawl.crawlers.confluence_history import Version
 from unsprawl.crawlers.confluence_items import (
     Item,
     Listing,
+    Portions,
     Space,
     batched,
     field,
@@ -65,6 +67,7 @@ class CloudWiki:
         self._places: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
         self._spaces: dict[str, str] = {}
         self._people = People(site)
+        self._portions = Portions()
         self._feeds: dict[str, _Feed] = {}
 
     def forget(self) -> None:
@@ -168,15 +171,19 @@ class CloudWiki:
     def load(self, items: list[Item], space: Space) -> Iterator[Item]:
         """The same items with their bodies; what is gone meanwhile is left out."""
         for kind in _STATUSES:
-            for some in batched((item for item in items if item.kind == kind), _BATCH):
-                asked = {
-                    "id": [item.id for item in some],
-                    "limit": _LIMIT,
-                    "body-format": "storage",
-                    "status": _STATUSES[kind],
-                }
-                answer = self._get(kind, asked, "", kind)
-                yield from self._placed([self._item(kind, entry) for entry in results(answer)], space)
+            for some in batched((item.id for item in items if item.kind == kind), _BATCH):
+                yield from self._placed(self._bodies(kind, some), space)
+
+    def _bodies(self, kind: str, names: list[str]) -> list[Item]:
+        asked = {"id": names, "limit": _LIMIT, "body-format": "storage", "status": _STATUSES[kind]}
+        try:
+            answer = self._get(kind, asked, "", kind)
+        except TooLargeError:
+            if len(names) == 1:
+                raise
+            half = len(names) // 2
+            return self._bodies(kind, names[:half]) + self._bodies(kind, names[half:])
+        return [self._item(kind, entry) for entry in results(answer)]
 
     def one(self, kind: str, identifier: str) -> Item:
         """One item as it is now."""
@@ -345,8 +352,17 @@ class CloudWiki:
     # --- requests ------------------------------------------------------------------------------------
 
     def _get(self, path: str, asked: dict[str, Any], at: str, kind: str) -> Any:
-        given = {**asked, "cursor": at} if at else asked
-        return self._site.get(f"api/v2/{path}", given, what=WORDS.get(kind, kind), hint=allow(kind))
+        given = {**asked, "cursor": at} if at else dict(asked)
+        what, hint = WORDS.get(kind, kind), allow(kind)
+
+        def request(limit: int) -> Any:
+            limited = {"limit": limit} if "limit" in asked else {}
+            return self._site.get(f"api/v2/{path}", {**given, **limited}, what=what, hint=hint)
+
+        # A batch by ids has no second page, so it is asked for as a whole.
+        if "id" in asked or "limit" not in asked:
+            return request(_LIMIT)
+        return self._portions.ask(path if path == kind else f"{kind} versions", int(asked["limit"]), request)
 
     def _pages(self, path: str, asked: dict[str, Any], kind: str) -> Iterator[Any]:
         """All entries of a short listing, each once."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
+from unsprawl.crawlers.atlassian_http import TooLargeError
 from unsprawl.crawlers.confluence_history import Version
 from unsprawl.errors import UnreadableError
 from unsprawl.records import Stream
@@ -170,3 +171,21 @@ def batched(values: Iterable[_Any], most: int) -> Iterator[list[_Any]]:
     rest = iter(values)
     while some := list(islice(rest, most)):
         yield some
+
+
+class Portions:
+    """How many entries are asked for at once: fewer for listings whose answers were too large."""
+
+    def __init__(self) -> None:
+        self._limits: dict[str, int] = {}
+
+    def ask(self, what: str, limit: int, request: Callable[[int], Any]) -> Any:
+        """``request(limit)``, with a fifth of the limit each time that the answer is too large."""
+        limit = min(limit, self._limits.get(what, limit))
+        while True:
+            try:
+                return request(limit)
+            except TooLargeError:
+                if limit == 1:
+                    raise
+                limit = self._limits[what] = max(1, limit // 5)

@@ -206,6 +206,27 @@ def test_many_files_that_never_come_end_the_unit(wiki: Wiki, server: ConfluenceS
     assert len(server.asked(r"/\d+.bin")) <= 6 * 8
 
 
+@pytest.mark.parametrize("flavour", ["cloud", "data center"])
+def test_answers_that_are_too_large_are_asked_for_in_smaller_portions(
+    wiki: Wiki, flavour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = wiki.of("page")[0]
+    for number in range(40):
+        wiki.write("DEV", f"Large {number}", "<p>" + f"large {number} " * 400 + "</p>")
+        wiki.edit(page, "<p>" + f"edit {number} " * 400 + "</p>")
+    monkeypatch.setattr("unsprawl.crawlers.atlassian.MAX_ANSWER", 90_000)
+    with (
+        ConfluenceServer(wiki, wikis.USER, wikis.TOKEN) as cloud,
+        ConfluenceCenterServer(wiki, wikis.TOKEN) as center,
+    ):
+        server: Any = cloud if flavour == "cloud" else center
+        run = crawl(source(server, **({} if flavour == "cloud" else {"user": ""})))
+        assert (run.skipped, run.failed) == ({}, {})
+        assert len([one for one in run.documents.values() if one.path.startswith("DEV/Large")]) == 40
+        history = next(one for one in run.documents.values() if one.uri.endswith(f"{page.id}#history"))
+        assert len(history.parts) == len(page.revisions) - 1
+
+
 def test_an_id_that_is_none_does_not_reach_an_address(server: ConfluenceServer) -> None:
     server.faults = [Fault("v2/pages.*body", spoil=lambda body: body.replace(b'"id": "1', b'"id": "../x?'))]
     run = crawl(source(server))

@@ -212,6 +212,19 @@ def test_a_changed_template_is_found(wiki: Wiki, cloud: ConfluenceServer) -> Non
     assert [uri.rpartition("/")[2] for uri in run.documents] == [one.id]
 
 
+def test_many_large_changes_are_asked_for_in_portions(
+    wiki: Wiki, cloud: ConfluenceServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory()
+    crawl(made(cloud), memory)
+    wiki.live = True
+    pages = [wiki.write("DEV", f"Page {number}", f"<p>{'new ' * 1000}</p>") for number in range(60)]
+    monkeypatch.setattr("unsprawl.crawlers.atlassian.MAX_ANSWER", 90_000)
+    run, _ = again(cloud, memory)
+    assert len(run.documents) == len(pages)
+    assert not run.skipped
+
+
 def test_many_changes_are_listed_space_by_space(
     wiki: Wiki, cloud: ConfluenceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
