@@ -299,7 +299,9 @@ class JiraServer(LoopbackServer):
                 told[key] = _time(value)
             elif key == "items" and self.cloud:
                 # What the description of the Cloud calls text is missing where there is none.
-                told[key] = [{name: text for name, text in item.items() if text is not None} for item in value]
+                told[key] = [
+                    {name: text for name, text in item.items() if text is not None} for item in value
+                ]
             elif key in ("body", "comment") and self.cloud and isinstance(value, str):
                 told[key] = adf_of(value)
             else:
