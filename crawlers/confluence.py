@@ -42,6 +42,7 @@ from unsprawl.wire import hosts
 __all__ = ["ConfluenceSource"]
 
 _EXCLUDED: Final = "left out by exclude"
+_SHOWN_HINT: Final = "check `spaces`, and give the token's user the right to view it"
 _URI: Final = re.compile(
     r"/(?P<kind>[a-z-]+)/(?P<id>[^/?#]+)(?:\?version=(?P<version>\d+)|#(?P<part>[a-z]+))?"
 )
@@ -88,8 +89,11 @@ class ConfluenceSource:
         wiki.forget()
         everyone.forget()
         wiki.whoami()
-        for space in wiki.spaces(self._named_spaces()):
+        named = self._named_spaces()
+        shown: set[str] = set()
+        for space in wiki.spaces(named):
             uri = uri_of(self.top, "spaces", space.key)
+            shown.add(space.key)
             if not self._wants(space.key):
                 continue
             if self.config.excludes(space.key):
@@ -97,6 +101,10 @@ class ConfluenceSource:
                 continue
             data = {"space": msgspec.to_builtins(space)}
             yield Unit(uri, f"{space.key} {space.name}".strip(), (space.key,), data)
+        for key in named:
+            if key not in shown:
+                uri = uri_of(self.top, "spaces", key)
+                yield Skipped(uri, "the site does not show this space", _SHOWN_HINT, parents=(key,))
         for unit, parts in wiki.site_parts.items():
             yield Unit(
                 f"{self.top}/{_SITE}{unit}", f"{unit} of all spaces", (_SITE + unit,), {"parts": list(parts)}

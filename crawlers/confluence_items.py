@@ -19,6 +19,7 @@ __all__ = [
     "BODIED",
     "Item",
     "Listing",
+    "Portions",
     "Space",
     "Wiki",
     "batched",
@@ -42,7 +43,7 @@ _Any = TypeVar("_Any")
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """``public``: everyone may read it, without logging in. ``kind`` is ``global``, ``personal``, …"""
+    """``kind`` is ``global``, ``personal``, …"""
 
     id: str
     key: str
@@ -51,7 +52,6 @@ class Space:
     status: str = ""
     description: str = ""
     url: str = ""
-    public: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,6 +225,12 @@ def test_spaces_can_be_chosen(wiki: Wiki, server: Server) -> None:
         assert len([one for one in run.documents if "comments/" in one]) == 1
 
 
+def test_a_space_that_is_named_and_not_shown_is_a_gap(server: Server) -> None:
+    run = crawl(made(server, spaces=("OPEN", "SECRET")))
+    assert set(run.skipped) == {f"{top(server)}/spaces/SECRET"}
+    assert not any(one.excluded for one in run.skipped.values())
+
+
 def test_what_is_excluded_is_told(wiki: Wiki, server: Server) -> None:
     run = crawl(made(server, exclude=("~*", "DEV/Runbook*", "DEV/Runbook/**")))
     assert not any("Runbook" in document.path for document in run.documents.values())
