@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from unsprawl.crawlers.confluence_audience import Everyone
-from unsprawl.crawlers.confluence_items import Wiki
+from unsprawl.crawlers.confluence_items import Space, Wiki
 from unsprawl.errors import SourceError
 from unsprawl.records import Diagnosis
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from unsprawl.crawlers.confluence import ConfluenceSource
 
 __all__ = ["diagnose"]
+
+#: Spaces whose pages are asked for: rights differ from space to space, and doctor is to be quick.
+_TRIED = 5
 
 
 def diagnose(
@@ -45,8 +48,14 @@ def diagnose(
         yield Diagnosis(
             f"spaces that are not shown: {', '.join(missing)}", False, "check `spaces` and the user's rights"
         )
-    for part in wiki.space_parts if spaces else ():
-        yield _try(wiki, part, spaces[0])
+    first, *others = wiki.space_parts
+    readable: Space | None = None
+    for space in spaces[:_TRIED]:
+        tried = _try(wiki, first, space)
+        readable = readable or (space if tried.ok else None)
+        yield tried
+    for part in others if readable else ():
+        yield _try(wiki, part, readable)
     for parts in wiki.site_parts.values():
         for part in parts:
             yield _try(wiki, part, None)
@@ -61,10 +70,10 @@ def diagnose(
             yield Diagnosis(f"not asked for: {name}", True, "see the configuration's keys")
 
 
-def _try(wiki: Wiki, part: str, space: object) -> Diagnosis:
-    name = part.replace(":", " of ")
+def _try(wiki: Wiki, part: str, space: Space | None) -> Diagnosis:
+    name = part.replace(":", " of ") + (f" of {space.key}" if space else "")
     try:
-        wiki.listing(part, space, "", bodies=False)  # type: ignore[arg-type]
+        wiki.listing(part, space, "", bodies=False)
     except SourceError as error:
         return Diagnosis(f"{name}: {error.message}", False, error.hint)
     return Diagnosis(f"{name} can be listed", True)

@@ -318,6 +318,13 @@ def test_doctor_says_who_asks_and_what_is_missing(server: Server) -> None:
     assert "public links" in said
 
 
+def test_doctor_tries_more_than_one_space(wiki: Wiki, server: Server) -> None:
+    wiki.rooms["DEV"].closed = True
+    lines = list(made(server).diagnose())
+    assert [one.what.partition(":")[0] for one in lines if not one.ok] == ["pages of DEV"]
+    assert "pages of OPEN can be listed" in [one.what for one in lines]
+
+
 def test_doctor_names_the_scope(cloud: ConfluenceServer) -> None:
     body_ = b'{"message": "Unauthorized; scope does not match"}'
     cloud.faults = [Fault("v2/attachments", 401, body=body_), Fault("template", 403)]
