@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from typing import Any, BinaryIO, Final, TypeAlias, TypeVar, cast
 
 from unsprawl.crawlers.atlassian import when
 from unsprawl.crawlers.jira_api import JiraApi
@@ -18,6 +19,10 @@ __all__ = ["Depth", "Issues", "complete"]
 
 _Item = TypeVar("_Item")
 
+#: An issue, and what of it could not be had.
+_Gathered: TypeAlias = "tuple[Issue, list[SourceError]]"
+#: Issues whose links and properties are asked for at the same time.
+_READERS: Final = 4
 #: What was there and is there no more has this version.
 _GONE: Final = "gone"
 #: So many things in a row without an answer mean that the site is gone, not the things.
@@ -75,15 +80,23 @@ class Issues:
                 raise
             except SourceError:
                 histories = {}  # asked for one by one then, and told one by one when that fails too
-        for raw in issues:
-            yield from self.events(raw, names, histories.get(str(raw["id"])))
+        pool = ThreadPoolExecutor(_READERS, thread_name_prefix="unsprawl-jira")
+        try:
+            ahead = {
+                str(raw["id"]): pool.submit(self.gathered, raw, names, histories.get(str(raw["id"])))
+                for raw in changed
+                if not self.excludes(_path(raw))
+            }
+            for raw in issues:
+                yield from self.events(raw, names, ahead.pop(str(raw["id"]), None))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def events(
-        self, raw: Mapping[str, Any], names: Mapping[str, str], histories: list[dict[str, Any]] | None = None
+        self, raw: Mapping[str, Any], names: Mapping[str, str], gathered: Future[_Gathered] | None = None
     ) -> Iterator[Event]:
-        """The issue, its history, its files: what is new of them."""
-        uri, key = self.uri(raw), str(raw.get("key"))
-        path = f"{key.rpartition('-')[0]}/{key}"
+        """The issue, its history, its files: what is new of them. ``gathered`` is fetched ahead of need."""
+        uri, path = self.uri(raw), _path(raw)
         self.owed.pop(str(raw["id"]), None)
         if self.excludes(path):
             yield Skipped(uri, "left out by exclude", excluded=True)
@@ -93,7 +106,7 @@ class Issues:
             yield Unchanged(1 + (known not in (None, _GONE)))
             yield from self._files(raw, path)
             return
-        issue, errors = self.gathered(raw, names, histories)
+        issue, errors = gathered.result() if gathered else self.gathered(raw, names, None)
         self._count(errors)
         documents = self.documents(raw, issue, errors)
         if errors:
@@ -108,7 +121,7 @@ class Issues:
 
     def gathered(
         self, raw: Mapping[str, Any], names: Mapping[str, str], histories: list[dict[str, Any]] | None
-    ) -> tuple[Issue, list[SourceError]]:
+    ) -> _Gathered:
         """All that belongs to an issue, and what of it could not be had."""
         number, key, fields = str(raw["id"]), str(raw.get("key")), raw["fields"]
         errors: list[SourceError] = []
@@ -281,6 +294,11 @@ def _embedded(value: Any, key: str) -> tuple[list[dict[str, Any]], bool]:
     items = _mappings(value[key])
     total = value.get("total")
     return items, isinstance(total, int) and len({str(one.get("id")) for one in items}) >= total
+
+
+def _path(raw: Mapping[str, Any]) -> str:
+    key = str(raw.get("key"))
+    return f"{key.rpartition('-')[0]}/{key}"
 
 
 def _mappings(value: Any) -> list[dict[str, Any]]:

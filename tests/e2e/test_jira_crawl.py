@@ -22,8 +22,8 @@ from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.loopback import Fault
 from unsprawl.placeholders import fill
 
-_ISSUES = 120
-_KILLS = 4
+_ISSUES = 64
+_KILLS = 3
 _TIMES = ("first_seen", "last_seen", "gone_at")
 
 
