@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from threading import Lock
@@ -36,6 +36,9 @@ __all__ = ["AtlassianConfig", "RefusedError", "Site", "when"]
 MAX_ANSWER: Final = 64 << 20
 ANSWER_SECONDS: Final = 300.0
 _MAX_REDIRECTS: Final = 5
+#: Tries of a request that fails, and of one that is only put off.
+_ATTEMPTS: Final = 6
+_MOST_ATTEMPTS: Final = 60
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 #: Files up to this are read whole when their turn comes; larger ones are streamed.
 _WHOLE_BYTES: Final = 4 << 20
@@ -77,6 +80,10 @@ class AtlassianConfig(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fi
         return bool(self.cloud_id or self.user) or host.endswith((".atlassian.net", ".jira.com"))
 
 
+class _AskedToWait(Again):
+    """429: nothing is wrong but the speed."""
+
+
 class RefusedError(UnreadableError):
     """The site answered, but not what was asked for: ``status`` says how."""
 
@@ -111,11 +118,14 @@ class Site:
         self._config = config
         self._token = token
         self._pace = Pace(config.request_interval)
-        self._patience = Patience(total=config.max_wait)
+        self._patience = Patience(attempts=_MOST_ATTEMPTS, total=config.max_wait)
         self._lock = Lock()
         self._made: Any = None
         self._files = Client(
-            self.api, credentials=Fixed(self._secret_headers()), patience=self._patience, pace=self._pace
+            self.api,
+            credentials=Fixed(self._secret_headers()),
+            patience=Patience(total=config.max_wait),
+            pace=self._pace,
         )
 
     # --- data ----------------------------------------------------------------------------------------
@@ -128,11 +138,29 @@ class Site:
         raise :class:`RefusedError` with its ``status``, refused credentials ``AuthError``, spent patience
         ``RetryableError``.
         """
-        return self._patience.run(partial(self._attempt, "GET", path, params, None, what, hint))
+        return self._patiently(partial(self._attempt, "GET", path, params, None, what, hint))
 
     def post(self, path: str, body: Any, *, what: str, hint: str = "") -> Any:
         """The same for reading requests that the API wants as POST. It is retried, so it has to be one."""
-        return self._patience.run(partial(self._attempt, "POST", path, None, body, what, hint))
+        return self._patiently(partial(self._attempt, "POST", path, None, body, what, hint))
+
+    def _patiently(self, attempt: Callable[[], Any]) -> Any:
+        """A site that asks for less speed gets all of ``max_wait``, one that fails a few attempts only."""
+        failures = 0
+
+        def tried() -> Any:
+            nonlocal failures
+            try:
+                return attempt()
+            except _AskedToWait:
+                raise
+            except Again as again:
+                failures += 1
+                if failures == _ATTEMPTS:
+                    raise again.error from None
+                raise
+
+        return self._patience.run(tried)
 
     def _attempt(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, what: str, hint: str
@@ -140,7 +168,7 @@ class Site:
         response = self._follow(method, path, params, body)
         _login_counts(response)
         if response.status_code in RETRIED_STATUS:
-            raise Again(self._busy(response, what))
+            raise (_AskedToWait if response.status_code == 429 else Again)(self._busy(response, what))
         content = response.content
         if not 200 <= response.status_code < 300:
             raise _refusal(response.status_code, content, self._host, what, hint)

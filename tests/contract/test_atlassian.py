@@ -44,7 +44,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         def build(url: str, **settings: Any) -> Site:
             settings = {"user": USER, "token": "${SITE_TOKEN}", **settings}
             site = Site("wiki", AtlassianConfig(url=url, **settings), "confluence", "/wiki")
-            site._patience = site._files.patience = Patience(6, 30.0, first=0.01, longest=0.02)
+            site._patience = site._files.patience = Patience(60, 30.0, first=0.01, longest=0.02)
             stack.callback(site.close)
             return site
 
@@ -203,7 +203,7 @@ def test_data_that_is_nearly_json_is_read(server: PlainSite, made: Any, body: by
     "fault",
     [
         Fault("thing", 429, {"retry-after": "0"}, times=3),
-        Fault("thing", 429, times=4),
+        Fault("thing", 429, times=15),
         Fault("thing", 503, times=2),
         Fault("thing", 502, times=1),
         Fault("thing", reset=True, times=2),
@@ -250,6 +250,13 @@ def test_a_site_that_never_mends_is_given_up(server: PlainSite, made: Any) -> No
     with pytest.raises(RetryableError, match="answered 500 for the thing"):
         read(made(f"{server.url}/wiki"))
     assert len(server.requests) == 6
+
+
+def test_a_storm_that_does_not_end_is_given_up(server: PlainSite, made: Any) -> None:
+    server.faults = [Fault("thing", 429)]
+    with pytest.raises(RetryableError, match="answered 429"):
+        read(made(f"{server.url}/wiki"))
+    assert len(server.requests) == 60
 
 
 def test_nobody_listens(made: Any) -> None:
