@@ -8,7 +8,6 @@ from typing import Any
 
 from unsprawl.crawlers.jira_api import JiraApi
 from unsprawl.crawlers.jira_text import labelled, person, plain
-from unsprawl.errors import AuthError, SourceError
 from unsprawl.records import Audience, Document
 
 __all__ = ["filter_document", "project_document", "project_version"]
@@ -20,7 +19,7 @@ def project_version(project: Mapping[str, Any]) -> str:
 
 
 def project_document(api: JiraApi, uri: str, project: Mapping[str, Any], audience: Audience) -> Document:
-    """Name, description, address, components and versions, properties."""
+    """Name, description, address, components and versions, properties. Raises ``SourceError``."""
     key = str(project.get("key"))
     lines = [str(project.get(name)) for name in ("name", "description", "url") if project.get(name)]
     whole = api.project(key)
@@ -32,12 +31,7 @@ def project_document(api: JiraApi, uri: str, project: Mapping[str, Any], audienc
             for one in whole.get(kind) or ()
             if isinstance(one, dict) and one.get("description")
         ]
-    try:
-        properties = api.project_properties(key)
-    except AuthError:
-        raise
-    except SourceError:
-        properties = {}  # only administrators may see them, and `doctor` says so
+    properties = api.project_properties(key)
     lines += [labelled(name, plain(value)) for name, value in sorted(properties.items())]
     text = "\n".join(lines)
     return Document(
