@@ -11,6 +11,8 @@ JOBS   := 2
 ARGS   :=
 
 SERVERS := docker-registry umoci skopeo podman
+# Holds requests and answers against the API descriptions in CONTRACTS; it needs node and npm.
+PRISM := $(abspath $(VENV))/prism/node_modules/.bin/prism
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -27,14 +29,14 @@ setup: $(VENV)/.dev-installed  ## create .venv with everything development needs
 test: $(VENV)/.dev-installed  ## the tests that need nothing but Python packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-test-servers: $(VENV)/.dev-installed  ## the tests against real servers from Debian
+test-servers: $(VENV)/.dev-installed $(if $(CONTRACTS),$(PRISM))  ## real servers from Debian; with CONTRACTS=DIR official API descriptions too
 	@missing=; for tool in $(SERVERS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "missing:$$missing" >&2; \
 	  echo "install them with: apt-get install --no-install-recommends$$missing" >&2; \
 	  exit 2; \
 	fi
-	$(BIN)/pytest -m servers $(ARGS)
+	PRISM=$(PRISM) $(BIN)/pytest -m "servers$(if $(CONTRACTS), or contracts)" $(ARGS)
 
 soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), ten thousand bombs
 	$(BIN)/pytest -m soak $(ARGS)
@@ -71,6 +73,9 @@ $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+
+$(PRISM):
+	npm install --prefix $(VENV)/prism --no-audit --no-fund --silent @stoplight/prism-cli@5.16.0
 
 $(VENV)/.demo-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e '.[demo]'

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from unsprawl.detectors.allow import allowed
 from unsprawl.detectors.attribution import Attribution
@@ -22,6 +22,7 @@ from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, judged
 from unsprawl.detectors.views.edits import Edit
 from unsprawl.detectors.views.reading import Editor, edits
 from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
+from unsprawl.errors import SourceError
 from unsprawl.records import Candidate, Document, Place, Skipped, Stream
 from unsprawl.secret import Secret
 
@@ -29,6 +30,7 @@ __all__ = ["ContentDetector", "build"]
 
 #: Raise it when the same text gives other candidates with the same rules.
 _VERSION: Final = 3
+_BLOCK: Final = 1 << 20
 
 
 def build(
@@ -53,6 +55,21 @@ class _Content:
     lines: Lines = field(default_factory=Lines)
     resume: dict[str, int] = field(default_factory=dict)
     claimed: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Breaking:
+    """A stream that ends where it breaks off, so that what came before is scanned. ``error`` says why."""
+
+    stream: BinaryIO
+    error: SourceError | None = None
+
+    def block(self) -> bytes:
+        try:
+            return b"" if self.error else self.stream.read(_BLOCK)
+        except SourceError as error:
+            self.error = error
+            return b""
 
 
 class ContentDetector:
@@ -121,7 +138,13 @@ class ContentDetector:
 
     def _scan_stream(self, document: Document, body: Stream) -> Iterator[Candidate | Skipped]:
         with closing(body.open(0)) as stream:
-            yield from self._scan(document, Reader.of(stream), body.size or 0)
+            source = _Breaking(stream)
+            for found in self._scan(document, Reader(source.block), body.size or 0):
+                # An archive that is cut off by this has no damage of its own.
+                if source.error is None or not isinstance(found, Skipped):
+                    yield found
+            if source.error is not None:
+                raise source.error
 
     def _scan(self, document: Document, reader: Reader, size: int) -> Iterator[Candidate | Skipped]:
         account = Account(self._budget)

@@ -323,7 +323,7 @@ class Examiner:
             evidence=masked(check.evidence) if check else "",
             url=masked(place.url) if place.url else None,
             views=candidate.views,
-            attrs=self.redactor.attrs({**attrs, **_parts(document, candidate)}, known),
+            attrs=self.redactor.attrs({**attrs, **place.attrs, **_parts(document, candidate)}, known),
             companions={
                 name: masked(value.text()) if name in _SHOWN_COMPANIONS else value.preview
                 for name, value in candidate.companions.items()
@@ -390,15 +390,16 @@ def _values(candidate: Candidate) -> list[Secret]:
 
 
 def _place(document: Document, start: int) -> Document:
-    """The document, or the part of it that begins at or before ``start``."""
+    """The document, or the part of it that begins at or before ``start``. ``attrs`` are the part's own."""
     if not document.parts:
-        return document
+        return replace(document, attrs={})
     index = bisect_right([part.start for part in document.parts], start) - 1
     if index < 0:
-        return document
+        return replace(document, attrs={})
     part = document.parts[index]
     return replace(
         document,
+        attrs=part.attrs,
         uri=part.uri,
         url=part.url or document.url,
         author=part.author or document.author,

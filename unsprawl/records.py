@@ -100,13 +100,17 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a document with a place and an author of its own: one message of a thread."""
+    """A stretch of a document with a place and an author of its own: one message of a thread.
+
+    ``attrs`` are added to those of the document.
+    """
 
     start: int
     uri: str
     url: str | None = None
     author: str | None = None
     modified_at: datetime | None = None
+    attrs: Mapping[str, Json] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

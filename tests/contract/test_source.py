@@ -15,23 +15,30 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import issues
 import msgspec
 import pytest
+import wikis
 from objects import Blob, ObjectServer, Refuse, serving
 from slack_worlds import NOON, small, ts_of
 
 from unsprawl.config import SourceConfig
+from unsprawl.crawlers.confluence import ConfluenceSource
 from unsprawl.crawlers.files import FilesSource
+from unsprawl.crawlers.jira import JiraSource
 from unsprawl.crawlers.memory import MemorySource
 from unsprawl.crawlers.registry import RegistrySource
 from unsprawl.crawlers.s3 import S3Source
 from unsprawl.crawlers.slack import SlackSource
 from unsprawl.errors import SourceError
+from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.imagery import Step, build, layer
+from unsprawl.estate.loopback import Fault
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.slack_server import SlackServer
@@ -232,6 +239,90 @@ def _slack(_folder: Path, stack: ExitStack) -> World:
         gone=f"{top}/{general.id}/{ts_of(NOON + 1)}",
         grow=grow,
     )
+
+
+@world("confluence")
+def _confluence(_folder: Path, stack: ExitStack) -> World:
+    environment = stack.enter_context(pytest.MonkeyPatch.context())
+    environment.setenv(wikis.VARIABLE, wikis.TOKEN)
+    wiki = wikis.small_wiki()
+    server = stack.enter_context(ConfluenceServer(wiki, wikis.USER, wikis.TOKEN))
+    for number in range(60):
+        wiki.write("DEV", f"Page {number}", f"<p>{number}</p>")
+    server.largest = 20
+    broken = wiki.attach(wiki.of("page")[0], "lost.bin", b"lost")
+    server.faults = [Fault("lost.bin", 403)]
+
+    def build(url: str = server.site) -> Source:
+        config = ConfluenceSource.Config(
+            url=url, user=wikis.USER, token="${" + wikis.VARIABLE + "}", max_wait=0.1
+        )
+        source = ConfluenceSource("wiki", config)
+        stack.callback(source.close)
+        return source
+
+    top = "confluence://" + server.site.removeprefix("http://")
+    return World(
+        build,
+        dict.fromkeys(wikis.uris(wiki, top, lost=broken.id)),
+        refused=frozenset({f"{top}/attachments/{broken.id}"}),
+        credentials=(wikis.TOKEN, server.login),
+        unreachable=lambda: build("http://127.0.0.1:9/wiki"),
+        gone=f"{top}/pages/1",
+    )
+
+
+def _jira(stack: ExitStack, *, cloud: bool) -> World:
+    server = stack.enter_context(issues.serving(cloud, zone="America/St_Johns"))
+    server.page = 20
+    site = server.site
+    site.project("DEV", description="what we build", components=[{"name": "web", "description": "the shop"}])
+    site.project("SHUT", closed=True)
+    site.project("OLD", archived=True)
+    for number in range(50):
+        issue = site.issue("DEV", f"Task {number}", age=timedelta(days=60 - number), description="Do it.")
+        site.comment(issue, f"Comment {number}")
+    site.edit(issue, "description", "Done.")
+    site.attach(issue, "log.txt", b"all is well")
+    big = os.urandom(5 << 20)
+    large = site.attach(issue, "big.bin", big, "application/octet-stream")
+    lost = site.attach(issue, "lost.bin", b"lost", "application/octet-stream")
+    server.faults = [Fault(f"attachment(/content)?/{lost}", 403)]
+    site.saved_search("mine", "project = DEV")
+
+    def build(url: str = server.url) -> Source:
+        settings: dict[str, Any] = {"user": server.user} if cloud else {"deployment": "data-center"}
+        config = JiraSource.Config(url=url, token="${" + issues.VARIABLE + "}", max_wait=0.1, **settings)
+        source = JiraSource("tracker", config)
+        stack.callback(source.close)
+        return source
+
+    top = server.url.replace("http", "jira", 1)
+    bodies: dict[str, bytes | None] = {f"{top}/issue/{one}": None for one in site.issues}
+    bodies |= {f"{top}/issue/{issue.id}/history": b"description: Do it.\n"}
+    bodies |= {f"{top}/attachment/{one}": body for one, (_, body) in issue.files.items() if one != lost}
+    bodies |= {f"{top}/filter/{site.filters[0]['id']}": b"mine\nproject = DEV"}
+    bodies |= {f"{top}/project/DEV": b"Dev\nwhat we build\nweb: the shop"}
+    assert bodies[f"{top}/attachment/{large}"] == big
+    pair = base64.b64encode(f"{server.user}:{issues.TOKEN}".encode()).decode()
+    return World(
+        build,
+        bodies,
+        refused=frozenset({f"{top}/attachment/{lost}", f"{top}/project/SHUT", f"{top}/project/OLD"}),
+        credentials=(issues.TOKEN, pair),
+        unreachable=lambda: build("http://127.0.0.1:9"),
+        gone=f"{top}/issue/999999",
+    )
+
+
+@world("jira")
+def _jira_cloud(_folder: Path, stack: ExitStack) -> World:
+    return _jira(stack, cloud=True)
+
+
+@world("jira-data-center")
+def _jira_data_center(_folder: Path, stack: ExitStack) -> World:
+    return _jira(stack, cloud=False)
 
 
 @pytest.fixture(params=_WORLDS)

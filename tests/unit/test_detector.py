@@ -260,6 +260,27 @@ def test_a_stream_that_fails_is_the_sources_affair() -> None:
         scan(Stream(open=lambda _: Failing()))  # type: ignore[arg-type,return-value]
 
 
+def test_what_came_before_a_stream_broke_is_found() -> None:
+    class Breaking(io.RawIOBase):
+        def __init__(self) -> None:
+            self.blocks = [b"the token is ", TOKEN, b"\n"]
+
+        def read(self, _size: int = -1) -> bytes:
+            if not self.blocks:
+                raise UnreadableError("gone")
+            return self.blocks.pop(0)
+
+    found: list[Candidate | Skipped] = []
+    body = Stream(open=lambda _: Breaking())  # type: ignore[arg-type,return-value]
+    reading = iter(DETECTOR.scan(Document(uri="mem:doc", body=body)))
+    found.append(next(reading))
+    with pytest.raises(UnreadableError):
+        next(reading)
+    (candidate,) = found
+    assert isinstance(candidate, Candidate)
+    assert candidate.secret.reveal() == TOKEN
+
+
 def test_a_long_stream_is_scanned_in_little_memory() -> None:
     class Long(io.RawIOBase):
         """Two hundred megabytes that nobody holds."""

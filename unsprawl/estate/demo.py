@@ -58,7 +58,8 @@ class _Show:
         cases = sum(one.cases for one in PLANTED)
         _say(
             "Acme is open, on this machine only: "
-            f"a laptop, three buckets, a container registry ({acme.registry}) and a chat.\n"
+            f"a laptop, three buckets, a container registry ({acme.registry}), "
+            "a chat, a tracker and a wiki.\n"
             f"{len(PLANTED)} secrets were planted, which make {cases} cases: one password opens "
             f"{len(MAILBOXES)} mailboxes."
         )
@@ -79,7 +80,7 @@ class _Show:
             return int(ExitCode.FAILED)
         _say(
             f"All {cases} cases were found, on all surfaces; the second night read nothing again.\n"
-            "The crawls end with code 3, as they should: a bucket and a channel refuse, unaccepted.\n"
+            "They end with code 3, as they should: a bucket, a channel, a project and a space refuse, unaccepted.\n"
             "Next, something of your own: unsprawl scan PATH"
         )
         return int(ExitCode.CLEAN)

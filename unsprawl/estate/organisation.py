@@ -1,4 +1,4 @@
-"""Acme: a laptop, object storage, a container registry and a chat, all on this machine while it is open."""
+"""Acme: a laptop, storage, a registry, a chat, a tracker and a wiki, all on this machine while it is open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.contents import CLOSED_BUCKET, images, objects, write_files
+from unsprawl.estate.issues import tracker
+from unsprawl.estate.jira_server import JiraServer
+from unsprawl.estate.pages import wiki
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
@@ -25,6 +29,9 @@ __all__ = ["Organisation", "start"]
 _USER: Final = "auditor"
 _PASSWORD_VARIABLE: Final = "ACME_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
 _CHAT_VARIABLE: Final = "ACME_SLACK_TOKEN"
+_TRACKER_VARIABLE: Final = "ACME_TRACKER_TOKEN"
+_WIKI_VARIABLE: Final = "ACME_WIKI_TOKEN"
+_WIKI_USER: Final = "auditor@acme.internal"
 _PASSWORD: Final = "demo"  # noqa: S105 - of a server that only this process talks to
 
 
@@ -83,12 +90,26 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
             url = server.url
             _push_images(url, {})
             server.access = Access(users={_USER: _PASSWORD})
+        jira = ports.take(
+            "tracker", lambda port: stack.enter_context(JiraServer(tracker(), port)), lambda one: one.url
+        )
+        pages = ports.take(
+            "wiki",
+            lambda port: stack.enter_context(ConfluenceServer(wiki(), _WIKI_USER, _PASSWORD, port)),
+            lambda one: one.url,
+        )
         registry = "docker-registry" if real else "built in"
-        yield _organisation(directory, storage.url, url, chat.url, registry)
+        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages)
 
 
 def _organisation(
-    directory: Path, s3_url: str, registry_url: str, chat_url: str, registry: str
+    directory: Path,
+    s3_url: str,
+    registry_url: str,
+    chat_url: str,
+    registry: str,
+    jira: JiraServer,
+    pages: ConfluenceServer,
 ) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
@@ -116,6 +137,18 @@ def _organisation(
             },
             "chat": {"type": "slack", "token": f"${{{_CHAT_VARIABLE}}}", "base_url": chat_url},
             "chat-export": {"type": "slack", "export": "exports/slack.zip"},
+            "tracker": {
+                "type": "jira",
+                "url": jira.url,
+                "user": jira.user,
+                "token": f"${{{_TRACKER_VARIABLE}}}",
+            },
+            "wiki": {
+                "type": "confluence",
+                "url": pages.site,
+                "user": _WIKI_USER,
+                "token": f"${{{_WIKI_VARIABLE}}}",
+            },
         },
     }
     import yaml
@@ -129,6 +162,8 @@ def _organisation(
         "UNSPRAWL_CONFIG_DIR": str(directory / "key"),
         _PASSWORD_VARIABLE: _PASSWORD,
         _CHAT_VARIABLE: _PASSWORD,
+        _TRACKER_VARIABLE: jira.token,
+        _WIKI_VARIABLE: _PASSWORD,
         "NO_PROXY": "127.0.0.1,localhost",
     }
     return Organisation(directory, config, store, env, s3_url, registry_url, chat_url, registry)

@@ -147,12 +147,44 @@ PLANTED: Final = (
         "<github-token:ghp_>",
         (Sighting("chat-export", "#ops", attr="state"),),
     ),
+    Planted(
+        "password in one comment, its user in another",
+        "<alnum:18>",
+        (Sighting("tracker", "OPS/OPS-1"),),
+    ),
+    Planted(
+        "token removed from a description, alive in the history",
+        "<github-token:ghp_>",
+        (Sighting("tracker", "OPS/OPS-2 history", attr="removed_from"),),
+    ),
+    Planted(
+        "bot token in a file attached to a public issue",
+        "xoxb-<digits:12>-<digits:13>-<alnum:24>",
+        (Sighting("tracker", "SHOP/SHOP-1/env.txt"),),
+    ),
+    Planted(
+        "token in a code block of a page",
+        "<github-token:ghp_>",
+        (Sighting("wiki", "OPS/Runbook"),),
+    ),
+    Planted(
+        "token taken off a page, alive in its history",
+        "<github-token:ghp_>",
+        (Sighting("wiki", "OPS/Runbook/history", attr="removed_in"),),
+    ),
+    Planted(
+        "bot token in a comment that everyone can read",
+        "xoxb-<digits:12>-<digits:13>-<alnum:24>",
+        (Sighting("wiki", "HANDBOOK/Welcome/comment"),),
+    ),
 )
 
 GAPS: Final = (
     Gap("buckets", "s3://acme-finance"),
     Gap("buckets", "s3://acme-archive/2019/", excluded=True),
     Gap("chat", "slack://T0ACME/C0000LEGAL"),
+    Gap("tracker", "jira://"),
+    Gap("wiki", "confluence://"),
 )
 
 
