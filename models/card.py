@@ -188,7 +188,8 @@ def _studies(report: Report) -> str:
         "all": "value and surroundings",
         "carrier": "surroundings alone: the value is replaced by one and the same word",
         "value": "value alone: nothing around it, no path, no rule",
-        "shuffled": "labels shuffled within each repository: has to fall to the base rate",
+        "shuffled": "shuffled labels: has to fall to the base rate",
+        "within": "labels shuffled within each repository: what kind of repository it is",
         "base rate": "share of secrets among the candidates",
     }
     out = [

@@ -33,6 +33,8 @@ __all__ = ["Recipe", "cook", "studies", "study"]
 
 #: So many files of held-out packages show what a text without secrets costs.
 _FILES: Final = 2_000
+#: Labels are shuffled over all repositories, and within each.
+_CANARIES: Final = ("shuffled", "within")
 #: One shuffle may suit the held-out repositories by chance; the mean of several cannot.
 _SHUFFLES: Final = 4
 #: Calibrated confidences between these bounds of the balanced preset are for a person to look at.
@@ -296,24 +298,24 @@ def studies(
     """What the network learns from what: average precision on held-out lines, of small models.
 
     With all there is, with the carrier alone (the value replaced), with the value alone (nothing around
-    it), and with labels shuffled within repositories, which has to fall to the base rate.
+    it), with shuffled labels, which has to fall to the base rate, and with labels shuffled within
+    repositories, which shows what can be learnt from what kind of repository it is.
     """
     assert recipe.labelled is not None
     rows = list(labelled.read(recipe.labelled))
     out = {}
-    for name in ("all", "carrier", "value", "shuffled"):
+    for name in ("all", "carrier", "value", *_CANARIES):
         view = name if name in ("carrier", "value") else ""
         samples = of_rows(rows, detector, kinds, view=view)
-        shuffled = name == "shuffled"
-        runs = [
-            study(samples, recipe.seed + n, shuffled=shuffled) for n in range(_SHUFFLES if shuffled else 1)
-        ]
+        shuffled = name if name in _CANARIES else ""
+        seeds = range(recipe.seed, recipe.seed + (_SHUFFLES if shuffled else 1))
+        runs = [study(samples, seed, shuffled=shuffled) for seed in seeds]
         out[name], out["base rate"] = float(np.mean([found for found, _ in runs])), runs[0][1]
         say(f"study {name}: average precision {out[name]:.3f}")
     return out
 
 
-def study(samples: Samples, seed: int, *, shuffled: bool = False, steps: int = 200) -> tuple[float, float]:
+def study(samples: Samples, seed: int, *, shuffled: str = "", steps: int = 200) -> tuple[float, float]:
     """Average precision on the development rows of a small model, and the share of secrets in them."""
     import tempfile
 
@@ -323,7 +325,7 @@ def study(samples: Samples, seed: int, *, shuffled: bool = False, steps: int = 2
     held = np.array([labelled.is_development(group.partition(":")[2]) for group in samples.group.tolist()])
     known, new = samples.take(~held), samples.take(held)
     if shuffled:
-        known = replace(known, secret=_shuffled(known, seed))
+        known = replace(known, secret=_shuffled(known, seed, within=shuffled == "within"))
     with tempfile.TemporaryDirectory() as folder:
         model = train(
             known,
@@ -336,9 +338,11 @@ def study(samples: Samples, seed: int, *, shuffled: bool = False, steps: int = 2
     return average_precision(scores, new.secret), float(new.secret.mean())
 
 
-def _shuffled(samples: Samples, seed: int) -> npt.NDArray[np.float32]:
-    """The labels, each given to another candidate of the same repository."""
+def _shuffled(samples: Samples, seed: int, *, within: bool) -> npt.NDArray[np.float32]:
+    """The labels, each given to another candidate, ``within`` the same repository."""
     draw, secret = np.random.default_rng(seed), samples.secret.copy()
+    if not within:
+        return secret[draw.permutation(len(secret))]
     for group in np.unique(samples.group):
         held = np.flatnonzero(samples.group == group)
         secret[held] = secret[draw.permutation(held)]

@@ -80,7 +80,7 @@ class _Show:
             return int(ExitCode.FAILED)
         _say(
             f"All {cases} cases were found, on all surfaces; the second night read nothing again.\n"
-            "They end with code 3, as they should: a bucket, a channel, a project and a space refuse, unaccepted.\n"
+            "They end with code 3, as they should: a bucket, a channel, a project and a space refuse.\n"
             "Next, something of your own: unsprawl scan PATH"
         )
         return int(ExitCode.CLEAN)
