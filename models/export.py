@@ -13,6 +13,7 @@ from torch import nn
 
 from unsprawl.models.network import ContextModel
 from unsprawl.models.parity import example
+from unsprawl.models.runtime import session
 
 __all__ = ["INPUTS", "OUTPUTS", "answers", "difference", "export"]
 
@@ -66,9 +67,6 @@ def answers(model: ContextModel) -> list[list[list[float]]]:
 
 def difference(model: ContextModel, path: Path) -> float:
     """The largest difference between the outputs of ``model`` and of the file at ``path``."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    served = session.run(list(OUTPUTS), example())
+    served = session(path).run(list(OUTPUTS), example())
     pairs = zip(served, answers(model), strict=True)
     return max(float(np.abs(one.reshape(len(one), -1) - np.array(own)).max()) for one, own in pairs)

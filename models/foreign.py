@@ -17,6 +17,7 @@ from typing import Any, Final
 from unsprawl.errors import ConfigError
 from unsprawl.models.baseline import BaselineClassifier
 from unsprawl.models.parity import TOLERANCE
+from unsprawl.models.runtime import session
 from unsprawl.models.window import full_path
 from unsprawl.records import Candidate, Document, Label, Verdict
 
@@ -107,16 +108,15 @@ def export_checkpoint(checkpoint: Path, folder: Path) -> Mapping[str, Any]:
 def _compare(plain: Any, path: Path) -> None:
     """Raise ``ConfigError`` when the exported file answers otherwise than the network."""
     import numpy as np
-    import onnxruntime
     import torch
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    running = session(path)
     for length in (5, 40):
         ids = torch.arange(length).remainder(7).reshape(1, length)
         feed = {"input_ids": ids.numpy(), "attention_mask": np.ones((1, length), np.int64)}
         with torch.no_grad():
             meant = plain(ids, torch.ones_like(ids)).numpy()
-        apart = float(np.abs(meant - session.run(None, feed)[0]).max())
+        apart = float(np.abs(meant - running.run(None, feed)[0]).max())
         if apart > TOLERANCE:
             raise ConfigError(
                 f"the exported model differs from the checkpoint by {apart:.2g}",
@@ -175,16 +175,10 @@ class SequenceClassifier:
         return [float(value) for value in self._session.run(None, feed)[0][0]]
 
     def _load(self) -> None:
-        import onnxruntime
-
         try:
             from tokenizers import Tokenizer
         except ImportError as error:
             raise ConfigError("the chosen model needs a tokenizer", hint="pip install tokenizers") from error
         self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(self._settings["longest"])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(self._folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = session(self._folder / "model.onnx")

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from unsprawl import lexicon
 from unsprawl.errors import ConfigError
+from unsprawl.models.runtime import session
 from unsprawl.records import Candidate, Document, Environment, Label, Verdict
 
 __all__ = ["FOLDER", "ContextClassifier", "is_there"]
@@ -42,13 +43,7 @@ def is_there(folder: Path = FOLDER) -> bool:
 @lru_cache(4)
 def _loaded(folder: Path, _process: int) -> tuple[Any, dict[str, Any]]:
     """The session and configuration of a folder. Not shared with forked processes: threads do not survive."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / _MODEL), options, providers=["CPUExecutionProvider"])
-    return session, _config(folder)
+    return session(folder / _MODEL), _config(folder)
 
 
 @lru_cache(4)
@@ -125,9 +120,9 @@ class ContextClassifier:
         from unsprawl.models.surfaces import surface_of
         from unsprawl.models.window import full_path
 
-        session, config = _loaded(self._folder, os.getpid())
+        running, config = _loaded(self._folder, os.getpid())
         batch = extract(pairs, self._kinds)
-        secret, labels, environments = session.run(None, {name: getattr(batch, name) for name in _INPUTS})
+        secret, labels, environments = running.run(None, {name: getattr(batch, name) for name in _INPUTS})
         calibration = Calibration({name: tuple(pair) for name, pair in config["calibration"].items()})
         surfaces = [surface_of(document, full_path(document, candidate)) for document, candidate in pairs]
         families = [self._family(candidate.rule) for _, candidate in pairs]

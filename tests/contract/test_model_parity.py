@@ -6,17 +6,16 @@ import hashlib
 import json
 
 import numpy as np
-import onnxruntime
 
 from unsprawl.models.parity import SAMPLES, TOLERANCE, example
+from unsprawl.models.runtime import session
 from unsprawl.models.serving import FOLDER
 from unsprawl.records import Environment, Label
 
 
 def test_the_file_answers_as_the_network_did():
     settings = json.loads((FOLDER / "config.json").read_text())
-    session = onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), providers=["CPUExecutionProvider"])
-    served = session.run(["secret", "label", "environment"], example())
+    served = session(FOLDER / "model.onnx").run(["secret", "label", "environment"], example())
     for got, expected in zip(served, settings["parity"], strict=True):
         assert len(got) == SAMPLES
         assert np.abs(got.reshape(SAMPLES, -1) - np.array(expected)).max() < TOLERANCE

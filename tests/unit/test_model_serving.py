@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -137,6 +138,21 @@ def test_scanning_loads_neither_torch_nor_transformers(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_runtime_leaves_no_trace_and_reports_nothing(tmp_path):
+    # Its builds for Linux report to their vendor, and a file in which they count sessions tells so.
+    (tmp_path / "a.env").write_text("DB_PASSWORD=Gr4nite!Falcon77\n")
+    (tmp_path / "tmp").mkdir()
+    quiet = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED", "GITHUB_ACTIONS"}
+    kept = {name: value for name, value in os.environ.items() if name not in quiet}
+    env = kept | {"TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "unsprawl", "scan", str(tmp_path / "a.env"), "--jobs", "1", "--quiet"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert list((tmp_path / "tmp").iterdir()) == []
+    made = {path.name for path in (tmp_path / "home").rglob("*")} if (tmp_path / "home").exists() else set()
+    assert not any("onnx" in name.lower() or "microsoft" in name.lower() for name in made)
 
 
 def test_the_baseline_judges_where_no_model_lies(tmp_path, monkeypatch):
