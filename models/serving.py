@@ -30,7 +30,7 @@ _INPUTS: Final = ("rows", "numbers", "words", "grams")
 #: How much of the verdict on a format that needs a name beside it is the baseline's.
 _SHARE: Final = 0.5
 #: Below it the network says that even a drawn value beside a vendor's name is none of its keys.
-_CONTRADICTED: Final = 0.3
+_CONTRADICTED: Final = 0.05
 _POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
 _TINY: Final = 1e-4
 

@@ -43,18 +43,18 @@ _READERS: Final[dict[str, Callable[[Reader, Inside], Pieces]]] = {
 
 
 def leaves(
-    reader: Reader, name: str, account: Account, path: str = "", depth: int = 0, *, behind: str | None = None
+    reader: Reader, name: str, account: Account, path: str = "", depth: int = 0, *, own: str | None = None
 ) -> Iterator[Leaf | Cut]:
     """All content of ``reader``, as deep as the budget allows.
 
-    ``name`` is its file name, ``path`` its member path. What stands behind the end of an archive is
-    content like any other: a second one, or text that someone appended, with the path ``behind`` (default:
-    ``path``).
+    ``name`` is its file name, ``path`` its member path, ``own`` that of what is read as it stands (default:
+    ``path``). What stands behind the end of an archive is content like any other: a second one, or text that
+    someone appended.
     """
-    while (yield from _content(reader, name, account, path, depth)):
+    own = path if own is None else own
+    while (yield from _content(reader, name, account, path, depth, own)):
         if account.spent or not _more(reader):
             return
-        path = path if behind is None else behind
 
 
 def _more(reader: Reader) -> bool:
@@ -66,35 +66,34 @@ def _more(reader: Reader) -> bool:
     return False
 
 
-def _content(reader: Reader, name: str, account: Account, path: str, depth: int) -> Pieces:
+def _content(reader: Reader, name: str, account: Account, path: str, depth: int, own: str) -> Pieces:
     """One container, or all there is; True if it was an archive that ended well."""
     kind = kind_of(reader.peek(HEAD))
     if not kind:
-        yield Leaf(path, reader)
+        yield Leaf(own, reader)
         return False
     if depth >= account.budget.depth:
         if kind in _READABLE:
-            yield Leaf(path, reader)
+            yield Leaf(own, reader)
         yield Cut(path, f"archives nested more than {account.budget.depth} deep")
         return False
     if kind in COMPRESSED:
-        return (yield from _stream(reader, kind, name, account, path, depth))
-    return (yield from _READERS[kind](reader, Inside(account, path, depth, leaves, is_container)))
+        return (yield from _stream(reader, kind, name, account, path, depth, own))
+    return (yield from _READERS[kind](reader, Inside(account, path, depth, leaves, is_container, own)))
 
 
-def _stream(reader: Reader, kind: str, name: str, account: Account, path: str, depth: int) -> Pieces:
+def _stream(
+    reader: Reader, kind: str, name: str, account: Account, path: str, depth: int, own: str
+) -> Pieces:
     reason = damaged_at_once(reader.peek(_PROBE), kind)
     if reason:
         # It only looked compressed, or nothing of it can be had: scan what is there.
-        yield Leaf(path, reader)
+        yield Leaf(own, reader)
         yield Cut(path, reason)
         return False
     inner = decompressed(reader, kind, account)
     stem = _stem(name)
-    # Places in what was unpacked are none in the document: only the members of an archive have its path.
-    unpacked = joined(path, stem)
-    inside = path if kind_of(inner.peek(HEAD)) else unpacked
-    yield from leaves(inner, stem, account, inside, depth + 1, behind=unpacked)
+    yield from leaves(inner, stem, account, path, depth + 1, own=joined(path, stem))
     if inner.fault:
         yield Cut(path, inner.fault)
     return not inner.fault

@@ -43,13 +43,13 @@ def sqlite(reader: Reader, inside: Inside) -> Pieces:
 def sevenzip(reader: Reader, inside: Inside) -> Pieces:
     """What a 7z archive holds, up to its end."""
     if find_spec("py7zr") is None:
-        yield Leaf(inside.path, reader)
+        yield Leaf(inside.own, reader)
         yield Cut(inside.path, "7z archives are not unpacked", _INSTALL)
         return False
     body = reader.read(_SEVENZIP + 1)
     if len(body) > _SEVENZIP:
         reader.give_back(body)
-        yield Leaf(inside.path, reader)
+        yield Leaf(inside.own, reader)
         yield Cut(inside.path, f"7z archives of more than {_SEVENZIP >> 20} MiB are not unpacked", _UNPACK)
         return False
     offset, size = struct.unpack("<QQ", body[12:28].ljust(16, b"\0"))
@@ -62,13 +62,13 @@ def sevenzip(reader: Reader, inside: Inside) -> Pieces:
         yield piece
     if not read:
         # Nothing of it could be had: scan what is there.
-        yield Leaf(inside.path, placed(Reader.of(body[:end]), begin))
+        yield Leaf(inside.own, placed(Reader.of(body[:end]), begin))
     return True
 
 
 def unread_rar(reader: Reader, inside: Inside) -> Pieces:
     """A rar archive as it stands."""
-    yield Leaf(inside.path, reader)
+    yield Leaf(inside.own, reader)
     yield Cut(inside.path, "rar archives are not unpacked", _UNPACK)
     return False
 
@@ -79,8 +79,8 @@ def _scanned(reader: Reader, inside: Inside, most: int, what: str) -> Generator[
     body = reader.read(most + 1)
     if len(body) > most:
         reader.give_back(body)
-        yield Leaf(inside.path, reader)
+        yield Leaf(inside.own, reader)
         yield inside.damaged(f"a {what} of more than {most >> 20} MiB: only its bytes were scanned")
         return b""
-    yield Leaf(inside.path, placed(Reader.of(body), position))
+    yield Leaf(inside.own, placed(Reader.of(body), position))
     return body

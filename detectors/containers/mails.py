@@ -84,7 +84,7 @@ def mails(reader: Reader, inside: Inside) -> Pieces:
         position = reader.position
         if size < 0:
             name = f"message {number + 1}" if number else ""
-            yield Leaf(inside.member(name) if name else inside.path, reader)
+            yield Leaf(inside.member(name) if name else inside.own, reader)
             yield inside.damaged(
                 f"a message of more than {_HELD >> 20} MiB: its parts were not decoded", name
             )
@@ -99,7 +99,7 @@ def mails(reader: Reader, inside: Inside) -> Pieces:
             yield one_too_many
             return False
         content = placed(Reader.of(body), position) if single else Reader.of(body)
-        yield Leaf(inside.member(name) if name else inside.path, content)
+        yield Leaf(inside.member(name) if name else inside.own, content)
         if _ENCODED.search(body):
             yield from _Mail(inside, f"{name}!/" if name else "", len(body)).parts(body)
     return False

@@ -40,7 +40,7 @@ def ar_entries(reader: Reader, inside: Inside) -> Pieces:
         if len(header) < _AR_HEADER or header[58:] != _AR_END or not digits.isdigit():
             reader.give_back(header)
             yield inside.cut("truncated or damaged ar archive")
-            yield Leaf(inside.path, reader)
+            yield Leaf(inside.own, reader)
             return False
         if one_too_many := inside.counted():
             yield one_too_many
@@ -76,7 +76,7 @@ def cpio_entries(reader: Reader, inside: Inside) -> Pieces:
         )
         if sizes is None:
             yield inside.cut("truncated or damaged cpio archive")
-            yield Leaf(inside.path, reader)
+            yield Leaf(inside.own, reader)
             return False
         mode, name_size, size, padding = sizes
         raw = reader.read(min(name_size, _NAME)).rstrip(b"\0")
@@ -131,7 +131,7 @@ def rpm(reader: Reader, inside: Inside) -> Pieces:
         size = 16 * int.from_bytes(header[8:12], "big") + int.from_bytes(header[12:16], "big")
         if header[:3] != _RPM_HEADER or len(header) < 16 or size > _RPM_SIZES:
             yield inside.cut("truncated or damaged rpm package")
-            yield Leaf(inside.path, reader)
+            yield Leaf(inside.own, reader)
             return False
         size += 16
         content = member(reader, size)

@@ -47,8 +47,9 @@ _Opener: TypeAlias = Callable[[Reader, str, Account, str, int], Iterator[Leaf | 
 class Inside:
     """A container while it is read.
 
-    ``path`` is its member path, ``opened`` opens what stands in it, ``packed`` knows whether something is
-    a container itself.
+    ``path`` is its member path, ``own`` that of its own bytes, as far as they are read as they stand: behind
+    a compression their places are none in what was compressed. ``opened`` opens what stands in it,
+    ``packed`` knows whether something is a container itself.
     """
 
     account: Account
@@ -56,6 +57,7 @@ class Inside:
     depth: int
     opened: _Opener
     packed: Callable[[bytes], bool]
+    own: str
 
     def member(self, name: str) -> str:
         """The member path of an entry."""

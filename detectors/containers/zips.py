@@ -42,7 +42,7 @@ def _entries(reader: Reader, inside: Inside, book: Book) -> Pieces:
         if mark != ENTRY:
             if mark in (_NAME, END, _ZIP64_END, _ZIP64_LOCATOR):
                 if comment := _directory(reader, mark):
-                    yield Leaf(inside.path, placed(Reader.of(comment), reader.position - len(comment)))
+                    yield Leaf(inside.own, placed(Reader.of(comment), reader.position - len(comment)))
                 if mark == END:
                     return True
                 directory = True
@@ -50,7 +50,7 @@ def _entries(reader: Reader, inside: Inside, book: Book) -> Pieces:
             # Other tools put blocks of their own between entries; and a header may lie about a size.
             if mark:
                 between = placed(_until_mark(reader), reader.position)
-                yield Leaf(inside.path, between)
+                yield Leaf(inside.own, between)
                 between.skip(1 << 62)
             if not reader.peek(1):
                 if not (reader.fault or directory):

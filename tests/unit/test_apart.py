@@ -13,7 +13,7 @@ from unsprawl.detectors.containers.streams import Account, Budget
 
 def read(body: bytes, budget: Budget | None = None) -> tuple[list[str], list[str]]:
     """The members and the reasons of cuts."""
-    inside = Inside(Account(budget or Budget()), "", 0, leaves, is_container)
+    inside = Inside(Account(budget or Budget()), "", 0, leaves, is_container, "")
     members, reasons = [], []
     for piece in parsed("misbehaving_helper", body, inside):
         if isinstance(piece, Leaf):

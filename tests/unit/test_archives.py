@@ -401,6 +401,14 @@ def test_what_stands_behind_a_packed_archive_is_no_place_in_the_document() -> No
     assert found == {"a": b"one", "top.tar": b"appended by hand"}
 
 
+def test_what_is_damaged_inside_a_compression_is_no_place_in_the_document() -> None:
+    found, cuts = unpack(gzip.compress(b"\x28\xb5\x2f\xfd and no zstd"), "top.gz")
+    assert found == {"top": b"\x28\xb5\x2f\xfd and no zstd"}
+    assert cuts
+    found, _ = unpack(gzip.compress(b"by hand " + zipped({"a": b"one"})), "top.zip.gz")
+    assert found["top.zip"].startswith(b"by hand ")
+
+
 def test_what_a_zip_holds_beside_its_entries_is_scanned() -> None:
     packed = zipped({"a": TEXT, "b": TEXT}, zipfile.ZIP_STORED)
     second, directory = packed.index(b"PK\x03\x04", 4), packed.index(b"PK\x01\x02")
