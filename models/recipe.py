@@ -46,9 +46,9 @@ class Recipe:
     """What a training run is made of. ``size`` counts generated texts, ``jobs`` processes that gather."""
 
     labelled: Path | None = None
-    size: int = 30_000
+    size: int = 16_000
     seed: int = 0
-    steps: int = 600
+    steps: int = 500
     jobs: int = 2
     folds: int = 5
     studies: bool = True

@@ -35,7 +35,7 @@ class Plan:
     """How to train. ``shares`` says how often each source of data (``repo``, ``carrier``, …) is drawn."""
 
     seed: int = 0
-    steps: int = 600
+    steps: int = 500
     size: int = 256
     rate: float = 2e-3
     decay: float = 0.05

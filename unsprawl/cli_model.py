@@ -55,8 +55,8 @@ def model() -> None:
     metavar="CONFIG",
     help="With --feedback: the configuration of that store, so that judged places are read again.",
 )
-@click.option("--size", default=30_000, show_default=True, help="How many texts are generated.")
-@click.option("--steps", default=600, show_default=True, help="Steps of training, 256 candidates each.")
+@click.option("--size", default=16_000, show_default=True, help="How many texts are generated.")
+@click.option("--steps", default=500, show_default=True, help="Steps of training, 256 candidates each.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--jobs", default=2, show_default=True, help="Processes that gather candidates.")
 @click.option(
