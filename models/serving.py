@@ -28,7 +28,7 @@ _MODEL: Final = "model.onnx"
 _CONFIG: Final = "config.json"
 _INPUTS: Final = ("rows", "numbers", "words", "grams")
 #: How much of the verdict on a format that needs a name beside it is the baseline's.
-_SHARE: Final = 0.5
+_SHARE: Final = 0.65
 #: Below it the network says that even a drawn value beside a vendor's name is none of its keys.
 _CONTRADICTED: Final = 0.05
 _POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
