@@ -31,7 +31,10 @@ from unsprawl.wire.stream import open_stream
 if TYPE_CHECKING:
     from requests import Response
 
-__all__ = ["AtlassianConfig", "RefusedError", "Site", "when"]
+__all__ = ["NEEDS", "AtlassianConfig", "RefusedError", "Site", "when"]
+
+#: What is loaded before threads share it (``plugins.build_source``).
+NEEDS: Final = ("requests", "requests.adapters", "atlassian.rest_client")
 
 MAX_ANSWER: Final = 64 << 20
 ANSWER_SECONDS: Final = 300.0

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import msgspec
 
 from unsprawl import globs
-from unsprawl.crawlers.atlassian import AtlassianConfig, Site
+from unsprawl.crawlers.atlassian import NEEDS, AtlassianConfig, Site
 from unsprawl.crawlers.confluence_audience import Everyone
 from unsprawl.crawlers.confluence_center import CenterWiki
 from unsprawl.crawlers.confluence_cloud import CloudWiki
@@ -72,6 +72,7 @@ class ConfluenceSource:
         relist_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
 
     type: ClassVar[str] = "confluence"
+    needs: ClassVar[tuple[str, ...]] = NEEDS
     reads_in: ClassVar[Literal["worker", "coordinator"]] = "coordinator"
 
     def __init__(self, name: str, config: Config) -> None:

@@ -16,13 +16,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from threading import Lock
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import msgspec
 
-from unsprawl.crawlers.atlassian import AtlassianConfig, Site, when
+from unsprawl.crawlers.atlassian import NEEDS, AtlassianConfig, Site, when
 from unsprawl.crawlers.jira_api import JiraApi
 from unsprawl.crawlers.jira_audience import Audiences, filter_audience
 from unsprawl.crawlers.jira_doctor import diagnosed
@@ -57,6 +57,7 @@ class JiraSource:
     """``jira {url, user, token, projects}``: one site, read as one account sees it."""
 
     type = "jira"
+    needs: ClassVar[tuple[str, ...]] = NEEDS
     reads_in: Literal["coordinator"] = "coordinator"
 
     class Config(AtlassianConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):

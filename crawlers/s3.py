@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, ClassVar, Final, Literal, cast
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -67,6 +67,7 @@ class S3Source:
     """``s3 {endpoint_url, buckets, prefix, region, profile}``: buckets of an account, or those named."""
 
     type = "s3"
+    needs: ClassVar[tuple[str, ...]] = ("boto3", "botocore.config", "botocore.parsers")
     reads_in: Literal["worker"] = "worker"
 
     class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):

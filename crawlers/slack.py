@@ -63,6 +63,7 @@ class SlackSource:
     """``slack {token, base_url}``: one workspace or organisation; ``{export}``: an export of one."""
 
     type: ClassVar[str] = "slack"
+    needs: ClassVar[tuple[str, ...]] = ("slack_sdk", "slack_sdk.errors")
 
     class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Keys of a source of ``type: slack``.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -20,7 +22,7 @@ from unsprawl.shape import nearest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "SourceType", "build_source", "source_type", "source_types"]
+__all__ = ["GROUP", "SourceType", "build_source", "load_needs", "source_type", "source_types"]
 
 GROUP = "unsprawl.sources"
 
@@ -82,11 +84,24 @@ def source_type(name: str) -> SourceType:
     return loaded
 
 
+#: Sources are built in threads, and libraries whose modules import each other in circles deadlock when two
+#: threads load them at once. So what a source type ``needs`` is loaded here, one after the other.
+_loading = Lock()
+
+
 def build_source(name: str, type: str, config: msgspec.Struct) -> Source:  # the word of the file
     """One source, ready to enumerate. Its local references must resolve; remote ones are left alone."""
     kind = source_type(type)
     check_references(config, f"sources.{name}")
+    load_needs(kind)
     return kind(name, config)
+
+
+def load_needs(kind: SourceType) -> None:
+    """Load the modules that sources of this kind need, one thread at a time."""
+    with _loading:
+        for module in getattr(kind, "needs", ()):
+            import_module(module)
 
 
 def _provider(entry: EntryPoint) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -126,3 +128,26 @@ def test_an_unknown_type_lists_what_there_is() -> None:
     with pytest.raises(ConfigError, match="did you mean 'registry'") as caught:
         source_type("registri")
     assert "files" in caught.value.hint
+
+
+def test_what_a_source_needs_is_loaded_before_its_threads_meet():
+    """Threads that load libraries with circles in their imports at once end in a deadlock error."""
+    code = """
+import subprocess
+import sys, threading
+from unsprawl import plugins
+sys.setswitchinterval(1e-6)
+faults = []
+def load(kind):
+    try:
+        plugins.load_needs(plugins.source_type(kind))
+    except BaseException as error:
+        faults.append(repr(error))
+kinds = ("jira", "confluence", "slack", "s3", "registry")
+threads = [threading.Thread(target=load, args=(kind,)) for kind in kinds]
+[one.start() for one in threads]; [one.join() for one in threads]
+assert not faults, faults
+assert {"boto3", "slack_sdk", "atlassian.rest_client"} <= set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
