@@ -1,7 +1,7 @@
 """Source types by name: each is an entry point in the group ``unsprawl.sources``.
 
 The built-in surfaces are registered like anybody's: in the ``pyproject.toml`` of their package,
-``slack = "unsprawl.crawlers.slack:SlackSource"``. A module is imported when its type is first used.
+``slack = "unsprawl.crawlers.slack.source:SlackSource"``. A module is imported when its type is first used.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from uuid import uuid4
 import pytest
 from plain_site import PlainSite
 
-from unsprawl.crawlers import atlassian
-from unsprawl.crawlers.atlassian import AtlassianConfig, RefusedError, Site, when
+from unsprawl.crawlers.atlassian import transport as atlassian
+from unsprawl.crawlers.atlassian.transport import AtlassianConfig, RefusedError, Site, when
 from unsprawl.errors import AuthError, ConfigError, RetryableError, UnreadableError
 from unsprawl.estate.loopback import Answer, Fault, data
 from unsprawl.records import Stream

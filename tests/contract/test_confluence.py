@@ -10,7 +10,7 @@ import pytest
 import wikis
 from wikis import crawl, small_wiki, source
 
-from unsprawl.crawlers.confluence import ConfluenceSource
+from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.errors import AuthError, RetryableError
 from unsprawl.estate.confluence_center_server import ConfluenceCenterServer
 from unsprawl.estate.confluence_server import ConfluenceServer

@@ -9,7 +9,7 @@ import pytest
 import wikis
 from wikis import Memory, Run, crawl, quick, read, small_wiki, source
 
-from unsprawl.crawlers.confluence import ConfluenceSource
+from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.errors import RetryableError, UnreadableError
 from unsprawl.estate.confluence_center_server import ConfluenceCenterServer
 from unsprawl.estate.confluence_server import ConfluenceServer
@@ -214,7 +214,7 @@ def test_answers_that_are_too_large_are_asked_for_in_smaller_portions(
     for number in range(40):
         wiki.write("DEV", f"Large {number}", "<p>" + f"large {number} " * 400 + "</p>")
         wiki.edit(page, "<p>" + f"edit {number} " * 400 + "</p>")
-    monkeypatch.setattr("unsprawl.crawlers.atlassian.MAX_ANSWER", 90_000)
+    monkeypatch.setattr("unsprawl.crawlers.atlassian.transport.MAX_ANSWER", 90_000)
     with (
         ConfluenceServer(wiki, wikis.USER, wikis.TOKEN) as cloud,
         ConfluenceCenterServer(wiki, wikis.TOKEN) as center,

@@ -11,7 +11,7 @@ import pytest
 import wikis
 from wikis import Memory, Run, crawl, small_wiki, source
 
-from unsprawl.crawlers.confluence import ConfluenceSource
+from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.estate.confluence_center_server import ConfluenceCenterServer
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.loopback import Fault
@@ -219,7 +219,7 @@ def test_many_large_changes_are_asked_for_in_portions(
     crawl(made(cloud), memory)
     wiki.live = True
     pages = [wiki.write("DEV", f"Page {number}", f"<p>{'new ' * 1000}</p>") for number in range(60)]
-    monkeypatch.setattr("unsprawl.crawlers.atlassian.MAX_ANSWER", 90_000)
+    monkeypatch.setattr("unsprawl.crawlers.atlassian.transport.MAX_ANSWER", 90_000)
     run, _ = again(cloud, memory)
     assert len(run.documents) == len(pages)
     assert not run.skipped
@@ -232,7 +232,7 @@ def test_many_changes_are_listed_space_by_space(
     crawl(made(cloud), memory)
     wiki.live = True
     pages = [wiki.write("DEV", f"Page {number}", "<p>new</p>") for number in range(60)]
-    monkeypatch.setattr("unsprawl.crawlers.confluence_cloud._CHANGE_PAGES", 2)
+    monkeypatch.setattr("unsprawl.crawlers.confluence.cloud._CHANGE_PAGES", 2)
     cloud.largest = 10
     run, _ = again(cloud, memory)
     assert len(run.documents) == len(pages)

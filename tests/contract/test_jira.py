@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from issues import TOKEN, Run, build, content, crawl, serving
 
-from unsprawl.crawlers import jira
-from unsprawl.crawlers.jira_walk import clock
+from unsprawl.crawlers.jira import source as jira
+from unsprawl.crawlers.jira.walk import clock
 from unsprawl.errors import AuthError
 from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.jira_site import adf_of

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from slack_worlds import NOON, Memory, Night, small, ts_of
 
-from unsprawl.crawlers.slack import SlackSource
+from unsprawl.crawlers.slack.source import SlackSource
 from unsprawl.errors import ConfigError, UnreadableError
 from unsprawl.estate.slack_server import SlackServer
 from unsprawl.estate.slack_workspace import Workspace, post

@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 import pytest
 from slack_worlds import NOON, Memory, small, ts_of
 
-from unsprawl.crawlers.slack import SlackSource
+from unsprawl.crawlers.slack.source import SlackSource
 from unsprawl.estate.slack_server import SlackServer
 from unsprawl.estate.slack_workspace import post
 

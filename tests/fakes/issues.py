@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from unsprawl.crawlers.jira import JiraSource
+from unsprawl.crawlers.jira.source import JiraSource
 from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.jira_site import JiraSite
 from unsprawl.records import Checkpoint, Document, Skipped, Unchanged, Unit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unsprawl.crawlers.s3 import S3Source
+from unsprawl.crawlers.s3.source import S3Source
 from unsprawl.records import Document, Skipped
 
 __all__ = ["content", "crawl", "never", "source"]

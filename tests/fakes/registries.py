@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from unsprawl.crawlers.registry import RegistrySource
+from unsprawl.crawlers.registry.source import RegistrySource
 from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.records import Document, Skipped, Unit
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from unsprawl.crawlers.slack import SlackSource
-from unsprawl.crawlers.slack_client import SlackClient
-from unsprawl.crawlers.slack_session import Session
+from unsprawl.crawlers.slack.client import SlackClient
+from unsprawl.crawlers.slack.session import Session
+from unsprawl.crawlers.slack.source import SlackSource
 from unsprawl.estate.slack_server import SlackServer
 from unsprawl.estate.slack_workspace import Channel, Workspace, post, stamp
 from unsprawl.records import Checkpoint, Cursor, Document, Event, Skipped, Source, Unchanged, Unit

@@ -23,13 +23,13 @@ import wikis
 from objects import Blob, ObjectServer, Refuse, serving
 from slack_worlds import NOON, small, ts_of
 
-from unsprawl.crawlers.confluence import ConfluenceSource
+from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.crawlers.files import FilesSource
-from unsprawl.crawlers.jira import JiraSource
+from unsprawl.crawlers.jira.source import JiraSource
 from unsprawl.crawlers.memory import MemorySource
-from unsprawl.crawlers.registry import RegistrySource
-from unsprawl.crawlers.s3 import S3Source
-from unsprawl.crawlers.slack import SlackSource
+from unsprawl.crawlers.registry.source import RegistrySource
+from unsprawl.crawlers.s3.source import S3Source
+from unsprawl.crawlers.slack.source import SlackSource
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.loopback import Fault

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from unsprawl.crawlers.confluence import ConfluenceSource
+from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.wiki_model import Wiki
 from unsprawl.records import Checkpoint, Cursor, Document, Seen, Skipped, Source, Unchanged, Unit

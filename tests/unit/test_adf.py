@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsprawl.crawlers.adf import is_adf, text_of
+from unsprawl.crawlers.atlassian.adf import is_adf, text_of
 
 
 def doc(*content: Any) -> dict[str, Any]:

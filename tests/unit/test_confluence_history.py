@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unsprawl.crawlers.confluence_history import Version, blocks, document, removed
+from unsprawl.crawlers.confluence.history import Version, blocks, document, removed
 from unsprawl.placeholders import fill
 
 TOKEN = fill("<alnum:24>", "history")

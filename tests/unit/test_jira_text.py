@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unsprawl.crawlers.jira_audience import of_grants
-from unsprawl.crawlers.jira_text import Issue, Place, compose, person, plain, removed
+from unsprawl.crawlers.jira.audience import of_grants
+from unsprawl.crawlers.jira.text import Issue, Place, compose, person, plain, removed
 from unsprawl.records import Audience
 
 PLACE = Place("jira://x.test/issue/7", "https://x.test", "OPS-1", cloud=True)

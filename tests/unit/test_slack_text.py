@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from unsprawl.crawlers.slack_faults import refusal
-from unsprawl.crawlers.slack_messages import Message, Runs, parse
-from unsprawl.crawlers.slack_pace import TierPace, per_minute
-from unsprawl.crawlers.slack_text import mrkdwn, readable
-from unsprawl.crawlers.slack_times import DAY, duration, micros, midnight, moment, stamp
+from unsprawl.crawlers.slack.faults import refusal
+from unsprawl.crawlers.slack.messages import Message, Runs, parse
+from unsprawl.crawlers.slack.pace import TierPace, per_minute
+from unsprawl.crawlers.slack.text import mrkdwn, readable
+from unsprawl.crawlers.slack.times import DAY, duration, micros, midnight, moment, stamp
 from unsprawl.errors import AuthError, RetryableError, UnreadableError
 
 
