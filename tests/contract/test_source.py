@@ -249,7 +249,7 @@ def test_no_credential_is_ever_said(here: World, caplog: pytest.LogCaptureFixtur
 def test_names_agree(here: World) -> None:
     source = here.build()
     kind: Any = type(source)
-    assert kind.__module__ == f"unsprawl.crawlers.{source.type}"
+    assert kind.__module__.removesuffix(".source") == f"unsprawl.crawlers.{source.type}"
     assert issubclass(kind.Config, SourceConfig)
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"no_such_key": 1}, kind.Config)
