@@ -139,8 +139,9 @@ def step(
                 waiting.settle(tally)
                 done.absorb(tally)
                 tally, reached = _Tally(), event.cursor
-                # An empty cursor says "from the start": nobody could go on from there.
-                if event.cursor and done.spent(budget, deadline):
+                # An empty cursor says "from the start": nobody could go on from there. Nor from the place
+                # where this step began: stopping there again and again would read for ever.
+                if event.cursor and event.cursor != cursor and done.spent(budget, deadline):
                     finished = False
                     break
     except SourceError as error:

@@ -205,14 +205,17 @@ class Runs:
         if not self._open:
             self.edge = message.at
         run = self._open.setdefault(message.who, [])
-        if run and (_cut(message) != _cut(run[-1]) or len(run) >= _LONGEST):
+        if len(run) >= _LONGEST:
             yield run[::-1]
             run.clear()
         run.append(message)
 
     def older_than(self, at: int) -> Iterator[list[Message]]:
-        """The runs that nothing at or before ``at`` can belong to."""
-        for who in [who for who, run in self._open.items() if run[-1].at - at > GAP]:
+        """The runs that nothing at or before ``at`` can belong to.
+
+        Midnight ends them all. So where somebody always speaks there still is a clean edge a day.
+        """
+        for who in [who for who, run in self._open.items() if run[-1].at - at > GAP or _parts(run[-1], at)]:
             yield self._open.pop(who)[::-1]
         if not self._open:
             self.edge = None
@@ -222,8 +225,10 @@ class Runs:
         yield from self.older_than(-DAY)
 
 
-def _cut(message: Message) -> int:
-    return message.at // (GAP if message.bot else DAY)
+def _parts(message: Message, at: int) -> bool:
+    """Whether a run is cut between ``message`` and the time ``at``, however close they are."""
+    length = GAP if message.bot else DAY
+    return message.at // length != at // length
 
 
 def _text(raw: Any, key: str) -> str:

@@ -25,7 +25,7 @@ from slack_worlds import (
 from unsprawl.errors import AuthError, RetryableError
 from unsprawl.estate.slack_server import LOGIN_PAGE, Fault, SlackServer
 from unsprawl.estate.slack_workspace import Channel, Workspace, post
-from unsprawl.records import Diagnosis, Skipped
+from unsprawl.records import Checkpoint, Diagnosis, Document, Skipped, Unit
 
 
 @pytest.fixture
@@ -137,6 +137,33 @@ def test_expired_cursors_and_repeated_pages_lose_and_double_nothing(
     night = crawl(slack)
     assert night.uris == calm.uris
     exactly_once(night, marks)
+
+
+def test_where_somebody_always_speaks_every_checkpoint_leads_on(slack: SlackServer, team: Workspace) -> None:
+    """Runs of several authors overlap all day, and no page ends between two of them."""
+    busy = team.channel("busy")
+    for number in range(1000):
+        busy.add(post(NOON - number * 300, f"U{number % 2 + 1}", f"said {number}"))
+    slack.pages = {"conversations.history": 20}
+    wanted = {one.uri: one.body for one in crawl(slack).documents if busy.id in one.uri}
+    assert len(wanted) < 100
+    source = source_of(slack)
+    unit = next(one for one in source.units(lambda _: None) if isinstance(one, Unit) and busy.id in one.id)
+    found: dict[str, object] = {}
+    cursor, places = None, set[str]()
+    while True:
+        for event in source.read(unit, cursor, lambda _: None):
+            if isinstance(event, Document):
+                assert found.setdefault(event.uri, event.body) == event.body
+            if isinstance(event, Checkpoint) and event.cursor != cursor:
+                cursor = event.cursor
+                break
+        assert str(cursor) not in places
+        places.add(str(cursor))
+        if "before" not in cursor:
+            break
+    assert len(places) > 3
+    assert found == wanted
 
 
 def test_a_listing_in_a_circle_is_told_and_ends(slack: SlackServer, team: Workspace) -> None:

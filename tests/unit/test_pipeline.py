@@ -138,6 +138,14 @@ def step(
 ONE = Budget(documents=1)
 
 
+def test_a_step_never_stops_where_it_began() -> None:
+    here = {"at": 1}
+    source = ScriptedSource([doc("a"), doc("b"), Checkpoint(dict(here)), doc("c"), Checkpoint({"at": 5})])
+    batch = step(source, here, ONE)
+    assert (batch.cursor, batch.done) == ({"at": 5}, False)
+    assert batch.counts.documents == 2
+
+
 def test_a_batch_ends_at_a_checkpoint() -> None:
     source = ScriptedSource([doc("a"), doc("b"), Checkpoint({"at": 3}), doc("c"), Checkpoint({"at": 5})])
     first = step(source, budget=ONE)
