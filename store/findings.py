@@ -13,9 +13,9 @@ from typing import Any, Self
 
 from unsprawl.errors import StoreError
 from unsprawl.secret import Keys
-from unsprawl.store import feedback, triage
+from unsprawl.store import audit, feedback, triage
 from unsprawl.store.connection import connect, faults, transaction
-from unsprawl.store.query import Filter, find, read_findings, read_rows
+from unsprawl.store.query import Filter, find, read_findings, read_rows, sealed_findings
 from unsprawl.store.rows import timestamp
 from unsprawl.store.run import Run, begin, read_coverage
 from unsprawl.store.sink import CoverageRow
@@ -56,6 +56,7 @@ class Store:
         self._clock = clock
         self._lock = threading.RLock()
         connection.create_function("today", 0, lambda: clock().astimezone(UTC).date().isoformat())
+        audit.bind(connection, keys, clock)
 
     @classmethod
     def open(
@@ -153,13 +154,21 @@ class Store:
 
     def decide(self, findings: Sequence[str], decision: triage.Decision) -> None:
         """Write a decision about each of the findings, given by whole ids, or about none of them."""
+        until = decision.until.isoformat() if decision.until else None
+        detail = {"decision": str(decision.status), "until": until, "reason": decision.reason}
         with self._lock, faults(self.path), transaction(self._connection):
             triage.decide(self._connection, findings, decision, timestamp(self._clock()))
+            for id_ in findings:
+                audit.record(
+                    self._connection, "triage.decided", who=decision.author, subject=id_, detail=detail
+                )
 
     def undo(self, findings: Sequence[str], author: str) -> None:
         """Take back the newest decision about each; none of them when one has none (``ConfigError``)."""
         with self._lock, faults(self.path), transaction(self._connection):
             triage.undo(self._connection, findings, author, timestamp(self._clock()))
+            for id_ in findings:
+                audit.record(self._connection, "triage.undone", who=author, subject=id_, detail={})
 
     def decisions(self, finding: str) -> list[dict[str, Any]]:
         """The history of a finding's decisions, the oldest first, also of those taken back."""
@@ -170,6 +179,34 @@ class Store:
         """Every decision that counts with its finding, the latest first; ``undone``: those taken back too."""
         with faults(self.path):
             yield from triage.all_decisions(self._connection, undone=undone)
+
+    def reveal(self, wanted: Filter, who: str) -> int:
+        """Record that ``who`` is shown the values of these findings, those that are kept sealed. How many."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            shown = sealed_findings(self._connection, wanted)
+            for id_ in shown:
+                audit.record(self._connection, "secret.revealed", who=who, subject=id_, detail={})
+        return len(shown)
+
+    def record(self, action: str, *, who: str, subject: str, detail: Mapping[str, Any]) -> None:
+        """Add a row to the audit log; see :func:`unsprawl.store.audit.record`."""
+        with self._lock, faults(self.path):
+            audit.record(self._connection, action, who=who, subject=subject, detail=detail)
+
+    def audited(self, *, subject: str = "", action: str = "") -> Iterator[dict[str, Any]]:
+        """The audit log in order: all of it, or what was done to ``subject``, or actions like ``action``."""
+        with faults(self.path):
+            yield from audit.entries(self._connection, subject=subject, action=action)
+
+    def verify_audit(self, anchors: Mapping[str, audit.Anchor] | None = None) -> audit.Verdict:
+        """Whether the audit log is what was written, by its seals and ``anchors`` kept elsewhere."""
+        with self._lock, faults(self.path):
+            return audit.verify(self._connection, anchors)
+
+    def anchor(self) -> audit.Anchor | None:
+        """Where the audit log ends now: for a report to carry away."""
+        with self._lock, faults(self.path):
+            return audit.anchor(self._connection)
 
     def marks(self, limit: int) -> list[tuple[str, str, bool, bytes]]:
         """Finding, rule, whether it is a false positive, and vector of the newest judged places."""

@@ -19,7 +19,7 @@ from unsprawl.store.rows import row
 from unsprawl.store.seal import unseal
 from unsprawl.store.triage import EFFECTIVE, TOLD, TOLD_FROM, told
 
-__all__ = ["Filter", "find", "read_findings", "read_rows"]
+__all__ = ["Filter", "find", "read_findings", "read_rows", "sealed_findings"]
 
 _ROWS: Final = f"""
 SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source,
@@ -163,6 +163,16 @@ def read_findings(connection: sqlite3.Connection, wanted: Filter) -> Iterator[di
         case["validity"] = str(VALIDITIES[case["validity"]])
         case["sources"] = sorted(case["sources"].split(","))
         yield case
+
+
+def sealed_findings(connection: sqlite3.Connection, wanted: Filter) -> list[str]:
+    """Ids of the findings whose values the store has: those that ``show_secrets`` would show."""
+    connection.create_function("globbed", 3, _globbed, deterministic=True)
+    where, values = wanted.clause()
+    query = "SELECT DISTINCT f.id FROM occurrences o JOIN findings f ON f.id = o.finding"
+    sealed = "f.sealed IS NOT NULL ORDER BY f.id"
+    joined = f"{where} AND {sealed}" if where else f"WHERE {sealed}"
+    return [id_ for (id_,) in connection.execute(f"{query} {joined}", values)]
 
 
 def _risk(
