@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from datetime import UTC, datetime
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 from batches import KEYS, batch, occurrence, open_store
 
+from unsprawl.cli import main
 from unsprawl.errors import ConfigError
 from unsprawl.records import Status
 from unsprawl.store.audit import BEGUN, Anchor, origin
 from unsprawl.store.findings import Filter, Store
+from unsprawl.store.keys import load_keys
 from unsprawl.store.triage import Decision
 
 PLACE = Path("store.db")
@@ -177,3 +180,34 @@ def test_hostile_texts_and_long_details_are_sealed_as_they_are_kept(tmp_path: Pa
         assert store.verify_audit().intact
         (_, row) = store.audited()
         assert len(row["detail"]["cut"]) == 4096
+
+
+# --- the command -----------------------------------------------------------------------------------
+
+
+def test_the_command_shows_and_proves(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "config"
+    monkeypatch.setenv("UNSPRAWL_CONFIG_DIR", str(key))
+    path.unlink()
+    with Store.open(path, load_keys()) as store:
+        for number in range(3):
+            store.record("check.asked", who="ada\x1b[31m", subject=f"{number:012x}", detail={"host": "h"})
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main(["audit", *arguments, "--store", str(path)])
+        return (code, *capsys.readouterr())
+
+    code, shown, _ = call("show", "--action", "check.", "--format", "table")
+    assert (code, shown.count("check.asked"), "\x1b" in shown) == (0, 3, False)
+    code, proof, _ = call("verify", "--format", "json")
+    assert (code, json.loads(proof)["intact"]) == (0, True)
+    (tmp_path / "kept.json").write_text(proof)
+    anchor = ("--anchor", str(tmp_path / "kept.json"))
+    assert call("verify", *anchor)[0] == 0
+    tamper(path, "UPDATE audit SET who = 'eve' WHERE id = 3")
+    code, told, _ = call("verify", *anchor)
+    assert (code, "row 3 was changed, or moved" in told) == (1, True)
+    code, _, error = call("verify", "--anchor", "nonsense")
+    assert (code, "no anchor" in error) == (2, True)
