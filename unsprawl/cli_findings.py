@@ -18,6 +18,7 @@ from unsprawl.cli_options import (
     output_options,
     store_options,
 )
+from unsprawl.cli_refetch import refetch
 from unsprawl.cli_report import choose_format, deliver
 from unsprawl.cli_store import notes, reading, writing
 from unsprawl.cli_triage import decisions, triage
@@ -199,4 +200,5 @@ def show(
 
 
 findings.add_command(triage)
+findings.add_command(refetch)
 findings.add_command(decisions)

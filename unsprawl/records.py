@@ -152,6 +152,7 @@ class Skipped:
 
     ``excluded`` marks what the owner left out or accepted as a gap; it leaves the run complete.
     ``parents`` names the ledger's row for a skip that ``Source.units`` reports, where no unit exists.
+    ``gone`` is said by ``Refetchable.fetch`` alone: the surface answers that it is not there any more.
     """
 
     uri: str
@@ -159,6 +160,7 @@ class Skipped:
     hint: str = ""
     excluded: bool = False
     parents: tuple[str, ...] = ()
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class Refetchable(Protocol):
-    """A source that can read one document again: "is it gone?" without stored plaintext."""
+    """A source that can read one document again: "is it gone?" without stored plaintext.
+
+    Only ``Skipped.gone`` says so: what is refused, or cannot be reached, may still stand there.
+    """
 
     def fetch(self, uri: str) -> Document | Skipped: ...
 

@@ -20,7 +20,7 @@ import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
 from unsprawl.crawlers.atlassian.session import explain, session
-from unsprawl.errors import AuthError, ConfigError, RetryableError, UnreadableError
+from unsprawl.errors import AuthError, ConfigError, GoneError, RetryableError, UnreadableError
 from unsprawl.records import Stream
 from unsprawl.wire import hosts
 from unsprawl.wire.client import Client, Fixed
@@ -93,6 +93,10 @@ class RefusedError(UnreadableError):
     def __init__(self, message: str, *, hint: str = "", status: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+
+
+class MissingError(RefusedError, GoneError):
+    """It is not there, or not shown to this account: an account that was let in is told the same of both."""
 
 
 class Site:
@@ -333,7 +337,8 @@ def _refusal(status: int, body: bytes, host: str, what: str, hint: str) -> AuthE
             return RefusedError(f"the token has no scope for {what} (401)", hint=hint, status=status)
         return AuthError(f"{host} refused the credentials for {what} (401)", hint=_LOGIN_HINT)
     reason = _REASONS.get(status, "could not give")
-    return RefusedError(f"{host} {reason} {what} ({status})", hint=hint, status=status)
+    kind = MissingError if status in (404, 410) else RefusedError
+    return kind(f"{host} {reason} {what} ({status})", hint=hint, status=status)
 
 
 def _login_counts(response: Response) -> None:

@@ -29,7 +29,7 @@ from unsprawl.crawlers.jira.doctor import diagnosed
 from unsprawl.crawlers.jira.issue import Depth, Issues
 from unsprawl.crawlers.jira.project import filter_document, project_document, project_version
 from unsprawl.crawlers.jira.walk import Changes, Place, since, walk
-from unsprawl.errors import AuthError, SourceError, UnreadableError
+from unsprawl.errors import AuthError, GoneError, SourceError, UnreadableError
 from unsprawl.records import (
     Checkpoint,
     Cursor,
@@ -300,8 +300,12 @@ class JiraSource:
         except AuthError:
             raise
         except SourceError as error:
-            return Skipped(uri, error.message, error.hint)
-        return document or Skipped(uri, "no longer there")
+            return Skipped(uri, error.message, error.hint, gone=self._is_gone(error))
+        return document or Skipped(uri, "no longer there", gone=True)
+
+    def _is_gone(self, error: SourceError) -> bool:
+        """A stranger is told of what is hidden that it does not exist; so is an account, of what it lost."""
+        return isinstance(error, GoneError) and self.config.token is not None
 
     def _fetched(self, kind: str, number: str, uri: str, *, history: bool) -> Document | None:
         api, audiences = self._api(), self._known_audiences()

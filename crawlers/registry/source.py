@@ -23,7 +23,7 @@ import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
 from unsprawl.crawlers.enumeration import Enumeration
-from unsprawl.errors import ConfigError, RetryableError, SourceError, UnreadableError
+from unsprawl.errors import ConfigError, GoneError, RetryableError, SourceError, UnreadableError
 from unsprawl.oci.distribution import Distribution, is_name
 from unsprawl.oci.images import Descriptor, is_digest
 from unsprawl.records import (
@@ -119,7 +119,7 @@ class RegistrySource:
                 return Document(uri=uri, body=registry.blob(name, descriptor), version=descriptor.digest)
             size = registry.blob_size(name, descriptor.digest)
         except UnreadableError as error:
-            return Skipped(uri, error.message, error.hint)
+            return Skipped(uri, error.message, error.hint, gone=isinstance(error, GoneError))
         layer = Stream(partial(self._open_layer, [(name, descriptor.digest, "", size)]), size)
         return Document(uri=uri, body=layer, version=descriptor.digest)
 

@@ -121,9 +121,22 @@ class Store:
             last = page.last or last
             place = {"ContinuationToken": token}
 
-    def get(self, bucket: str, key: str, start: int = 0, end: int | None = None, etag: str = "") -> Answer:
-        """The object's bytes from ``start`` to before ``end``, as long as its ETag is ``etag``."""
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        start: int = 0,
+        end: int | None = None,
+        etag: str = "",
+        version: str = "",
+    ) -> Answer:
+        """The bytes from ``start`` to before ``end`` of the object, as long as its ETag is ``etag``.
+
+        ``version`` names an older one.
+        """
         asked: dict[str, Any] = {"IfMatch": etag} if etag else {}
+        if version:
+            asked["VersionId"] = version
         if start or end is not None:
             asked["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         with faults("s3:GetObject", bucket, key):

@@ -35,7 +35,7 @@ from unsprawl.crawlers.slack.history import fetch_message
 from unsprawl.crawlers.slack.messages import Conversation, Message
 from unsprawl.crawlers.slack.session import PAGE, Session, Workspace, asking, conversation
 from unsprawl.crawlers.slack.times import SECOND, duration
-from unsprawl.errors import AuthError, ConfigError, RetryableError, SourceError, UnreadableError
+from unsprawl.errors import AuthError, ConfigError, GoneError, RetryableError, SourceError, UnreadableError
 from unsprawl.records import Checkpoint, Cursor, Diagnosis, Document, Event, Seen, Skipped, Unchanged, Unit
 from unsprawl.wire.patience import Patience
 
@@ -305,7 +305,7 @@ class SlackSource:
         except AuthError:
             raise
         except SourceError as error:
-            return Skipped(uri, error.message, error.hint)
+            return Skipped(uri, error.message, error.hint, gone=isinstance(error, GoneError))
 
     def _fetch(
         self, workspace: Workspace, uri: str, first: str, second: str, query: str
@@ -332,7 +332,7 @@ class SlackSource:
                 found = surroundings.bookmarks(session, place, names)
             elif query == "about":
                 found = surroundings.about(place, raw, names)
-        return found or Skipped(uri, "no longer there")
+        return found or Skipped(uri, "no longer there", gone=True)
 
     def diagnose(self) -> Iterator[Diagnosis]:
         """Who the token is, which scopes it has, what it reaches, and how fast Slack lets it."""
