@@ -2,7 +2,8 @@
 
     contain → find its use → rotate → clean each place → notify → prove
 
-The rule knows its provider, ``playbooks/*.yaml`` the surfaces, the finding its places. Nothing here acts: ``unsprawl remediate`` does, with a plan that a person has reviewed.
+The rule knows its provider, ``playbooks/*.yaml`` the surfaces, the finding its places. Nothing here acts:
+``unsprawl remediate`` does, with a plan that a person has reviewed.
 """
 
 from __future__ import annotations

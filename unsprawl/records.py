@@ -27,6 +27,8 @@ __all__ = [
     "Check",
     "Checkpoint",
     "Classifier",
+    "Cleanable",
+    "Cleanup",
     "Counts",
     "Cursor",
     "Detector",
@@ -208,6 +210,33 @@ class Refetchable(Protocol):
     """
 
     def fetch(self, uri: str) -> Document | Skipped: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """One way in which a source can end an exposure at one place.
+
+    ``action`` names it (``delete-version``), ``title`` says what it does, ``undo`` the way back, or that
+    there is none. ``state`` stands for what is there now: it changes when that does.
+    """
+
+    action: str
+    title: str
+    undo: str
+    state: str
+
+
+@runtime_checkable
+class Cleanable(Protocol):
+    """A source that can clean one place, with the rights of its own credentials. Raises ``SourceError``."""
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:
+        """What could be done at a place, by what is there now. Changes nothing; () where nothing can."""
+        ...
+
+    def clean(self, uri: str, attrs: Mapping[str, Any], action: str, redact: Callable[[str], str]) -> str:
+        """Do it, and answer what was done. ``redact`` gives a text without the secret."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,12 @@ class Site:
         """The same for reading requests that the API wants as POST. It is retried, so it has to be one."""
         return self._patiently(partial(self._attempt, "POST", path, None, body, what, hint))
 
+    def change(
+        self, method: Literal["PUT", "DELETE"], path: str, body: Any, *, what: str, hint: str = ""
+    ) -> None:
+        """Change something. It may be sent twice: what is deleted already raises :class:`MissingError`."""
+        self._patiently(partial(self._attempt, method, path, None, body, what, hint))
+
     def _patiently(self, attempt: Callable[[], Any]) -> Any:
         """A site that asks for less speed gets all of ``max_wait``, one that fails a few attempts only."""
         failures = 0
@@ -179,6 +185,8 @@ class Site:
         content = response.content
         if not 200 <= response.status_code < 300:
             raise _refusal(response.status_code, content, self._host, what, hint)
+        if method in ("PUT", "DELETE") and not content.strip():
+            return None
         if "html" in response.headers.get("content-type", "").lower():
             raise RefusedError(f"{self._host} answered a page instead of {what}", hint=_PAGE_HINT, status=200)
         try:

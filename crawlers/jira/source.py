@@ -12,7 +12,7 @@ time of creation, later ones ask what changed: once for the whole site, then whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from threading import Lock
@@ -23,6 +23,7 @@ from uuid import uuid4
 import msgspec
 
 from unsprawl.crawlers.atlassian.transport import NEEDS, AtlassianConfig, Site, when
+from unsprawl.crawlers.jira import cleanup
 from unsprawl.crawlers.jira.api import JiraApi
 from unsprawl.crawlers.jira.audience import Audiences, filter_audience
 from unsprawl.crawlers.jira.doctor import diagnosed
@@ -32,6 +33,7 @@ from unsprawl.crawlers.jira.walk import Changes, Place, since, walk
 from unsprawl.errors import AuthError, GoneError, SourceError, UnreadableError
 from unsprawl.records import (
     Checkpoint,
+    Cleanup,
     Cursor,
     Diagnosis,
     Document,
@@ -286,6 +288,22 @@ class JiraSource:
             else:
                 yield document
         yield Checkpoint({})
+
+    # --- cleaned one by one --------------------------------------------------------------------------
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:  # noqa: ARG002
+        """To edit a comment, or to delete an attached file."""
+        return cleanup.cleanups(self._api(), uri)
+
+    def clean(
+        self,
+        uri: str,
+        attrs: Mapping[str, Any],  # noqa: ARG002
+        action: str,
+        redact: Callable[[str], str],
+    ) -> str:
+        """Do it, if the account may."""
+        return cleanup.clean(self._api(), uri, action, redact)
 
     # --- asked for one by one --------------------------------------------------------------------
 

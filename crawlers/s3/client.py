@@ -155,11 +155,20 @@ class Store:
             str(answer.get("VersionId", "")),
         )
 
-    def head(self, bucket: str, key: str) -> Item:
-        """One object as a listing would show it."""
+    def head(self, bucket: str, key: str, version: str = "") -> Item:
+        """One object, or an older version of it, as a listing would show it."""
+        asked = {"VersionId": version} if version else {}
         with faults("s3:GetObject", bucket, key):
-            answer = cast("dict[str, Any]", self._client.head_object(Bucket=bucket, Key=key, **self._payer))
+            answer = cast(
+                "dict[str, Any]", self._client.head_object(Bucket=bucket, Key=key, **asked, **self._payer)
+            )
         return _item({**answer, "Key": key, "Size": answer.get("ContentLength", 0)})
+
+    def delete(self, bucket: str, key: str, version: str = "") -> None:
+        """Delete an object, or one version of it for good."""
+        asked = {"VersionId": version} if version else {}
+        with faults("s3:DeleteObjectVersion" if version else "s3:DeleteObject", bucket, key):
+            self._client.delete_object(Bucket=bucket, Key=key, **asked, **self._payer)
 
     def audience(self, bucket: str) -> Audience:
         """Who can read the bucket, as far as its policy, its list and its public access block tell us."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from typing import Annotated, ClassVar, Final, Literal, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -23,6 +23,7 @@ import msgspec
 from unsprawl.config import Reference, SourceConfig, resolve
 from unsprawl.crawlers.ahead import ahead
 from unsprawl.crawlers.ranges import Connection, ResumingFile
+from unsprawl.crawlers.s3 import cleanup
 from unsprawl.crawlers.s3.client import Access, Answer, Item, Page, Store
 from unsprawl.crawlers.s3.faults import archived, broken_body
 from unsprawl.errors import (
@@ -37,6 +38,7 @@ from unsprawl.globs import matches
 from unsprawl.records import (
     Audience,
     Checkpoint,
+    Cleanup,
     Cursor,
     Diagnosis,
     Document,
@@ -284,6 +286,22 @@ class S3Source:
         if self._config.endpoint_url:
             return f"{self._config.endpoint_url.rstrip('/')}/{bucket}/{quote(key, safe=_KEPT_IN_URI)}"
         return f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={quote(key, safe='')}"
+
+    # --- cleaned one by one ----------------------------------------------------------------------
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:
+        """To delete the object, or the version of it that was read."""
+        return cleanup.cleanups(self._store, uri, attrs)
+
+    def clean(
+        self,
+        uri: str,
+        attrs: Mapping[str, Any],
+        action: str,
+        redact: Callable[[str], str],  # noqa: ARG002
+    ) -> str:
+        """Delete it."""
+        return cleanup.clean(self._store, uri, attrs, action)
 
     # --- asked for one by one --------------------------------------------------------------------
 

@@ -35,8 +35,12 @@ _LATER: Final = frozenset(
         "team_added_to_org",
     }
 )
+_AUTHORS: Final = "take a token of its author or of an administrator, or ask them"
 _MEANING: Final = {
     "access_denied": ("access is denied", ""),
+    "cant_delete_file": ("the token may not delete this file", _AUTHORS),
+    "cant_delete_message": ("the token may not delete this message", _AUTHORS),
+    "cant_update_message": ("the token may not edit this message", _AUTHORS),
     "channel_not_found": (
         "the conversation is not visible to this token",
         "invite the app, or accept the gap",
