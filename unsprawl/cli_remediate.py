@@ -62,8 +62,8 @@ def remediate(
     --plan asks each surface what could be done and what is there now, and writes it down; nothing is changed.
     Review the file: set `do` to false, or take a step out. --apply does the rest with the credentials of the
     configuration: revokes the credential where its provider has a call for it, deletes messages, files,
-    object versions and image digests, edits comments. A step is refused when it was altered or when what is there is
-    no longer what the plan was made for. Each step stands in the audit log; most cannot be undone.
+    object versions and image digests, edits comments. A step is refused when it was altered, or when what is
+    there is no longer what the plan was made for. Each step stands in the audit log; most cannot be undone.
 
     Examples:
       unsprawl remediate 3fa9c1 --config nightly.yaml --plan plan.json

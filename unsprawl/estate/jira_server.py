@@ -91,6 +91,7 @@ class JiraServer(LoopbackServer):
             ("POST", r"/changelog/bulkfetch", self._changelogs),
             ("GET", r"/issue/([^/]+)", self._issue),
             ("GET", r"/issue/([^/]+)/(comment|worklog|changelog)", self._listed),
+            ("POST", r"/issue/([^/]+)/comment", self._say),
             ("GET", r"/issue/([^/]+)/comment/([0-9]+)", self._comment),
             ("PUT", r"/issue/([^/]+)/comment/([0-9]+)", self._comment),
             ("DELETE", r"/issue/([^/]+)/comment/([0-9]+)", self._comment),
@@ -321,6 +322,13 @@ class JiraServer(LoopbackServer):
         return self._page(
             request, key, [self._dressed(one) for one in items], 50, 5000 if kind == "worklog" else 100
         )
+
+    def _say(self, request: Request, known: bool, name: str) -> Answer:
+        issue = self._open(name, known)
+        if isinstance(issue, Answer):
+            return issue
+        number = self.site.comment(issue, json.loads(request.body)["body"], author="bot")
+        return data(self._dressed(next(one for one in issue.comments if one["id"] == number)), 201)
 
     def _comment(self, request: Request, known: bool, name: str, number: str) -> Answer:
         issue = self._open(name, known)

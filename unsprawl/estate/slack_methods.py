@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from unsprawl.estate.slack_workspace import Channel, SlackFile, micros
+from unsprawl.estate.slack_workspace import Channel, SlackFile, micros, post
 
 if TYPE_CHECKING:
     from unsprawl.estate.slack_server import SlackServer
@@ -245,7 +246,14 @@ def _list_items(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, A
     return _page(slack, "slackLists.items.list", form, "items", list(file.rows))
 
 
-# --- deleting ------------------------------------------------------------------------------------
+# --- what people do ------------------------------------------------------------------------------
+
+
+def _post_message(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]:
+    _needs(scopes, "chat:write")
+    channel = _channel(slack, form, None, "read")
+    message = channel.add(post(time.time(), "U0UNSPRAWL", form.get("text", "")))
+    return {"channel": channel.id, "ts": message["ts"], "message": message}
 
 
 def _delete_message(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]:
@@ -316,6 +324,7 @@ METHODS: Final[Mapping[str, Callable[[Any, _Form, _Scopes], dict[str, Any]]]] = 
     "auth.test": _auth_test,
     "bookmarks.list": _bookmarks,
     "chat.delete": _delete_message,
+    "chat.postMessage": _post_message,
     "conversations.history": _history,
     "conversations.info": _info,
     "conversations.list": _conversations_list,
