@@ -139,7 +139,7 @@ class FilesSource:
             entry = entry_of(os.path.basename(path), os.stat(path))
             body = self._body(path, entry[1])
         except FileNotFoundError:
-            return Skipped(uri, "no longer there")
+            return Skipped(uri, "no longer there", gone=True)
         except OSError as error:
             return unreadable(uri, error)
         if isinstance(body, str):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from unsprawl.records import Counts, Gap, Status
 from unsprawl.store.coverage import state_after
+from unsprawl.store.lifecycle import reopen
 from unsprawl.store.prepare import Key, Prepared, plain
 from unsprawl.store.sink import Committed
 
@@ -115,7 +116,7 @@ def write(
     ended = earlier is not None and earlier[0] != "open"
 
     known = _known_occurrences(connection, prepared)
-    new, reopened = _reopen(connection, prepared, known)
+    new, reopened = _reopen(connection, run, prepared, known)
     vanished, returned = _write_occurrences(connection, run, started_at, prepared, known, now)
     connection.executemany(
         _UPSERT_FINDING,
@@ -171,7 +172,7 @@ def _known_occurrences(connection: sqlite3.Connection, prepared: Prepared) -> di
 
 
 def _reopen(
-    connection: sqlite3.Connection, prepared: Prepared, known: dict[Key, _Known]
+    connection: sqlite3.Connection, run: int, prepared: Prepared, known: dict[Key, _Known]
 ) -> tuple[set[str], set[str]]:
     """New cases, and those that come back: closed and seen again, or rotated and seen in a new place."""
     statuses: dict[str, str] = {}
@@ -188,10 +189,8 @@ def _reopen(
             place = known.get(key)
             if key[0] in settled and (place is None or place.gone_at is not None):
                 reopened.add(key[0])
-    connection.executemany(
-        "UPDATE findings SET status = ? WHERE id = ?",
-        [(str(Status.REOPENED), id_) for id_ in sorted(reopened)],
-    )
+    for id_ in sorted(reopened):
+        reopen(connection, id_, "it was seen again", f"run {run}")
     return prepared.findings.keys() - statuses.keys(), reopened
 
 

@@ -157,7 +157,7 @@ def _make(path: Path, keys: Keys) -> None:
 
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("PRAGMA journal_mode = WAL")
-            _migrate(connection)
+            _migrate(connection, keys)
             made = timestamp(datetime.now(UTC))
             connection.execute("INSERT INTO keys VALUES (?, ?, ?)", (keys.id, _proof(keys), made))
         publish(draft, path)
@@ -166,14 +166,20 @@ def _make(path: Path, keys: Keys) -> None:
             Path(f"{draft}{suffix}").unlink(missing_ok=True)
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, keys: Keys) -> None:
     from sqlite_utils.db import Database
 
-    from unsprawl.store.schema import MIGRATIONS
+    from unsprawl.store import audit
+    from unsprawl.store.schema import AUDIT, MIGRATIONS
 
     database = Database(connection, execute_plugins=False)
+    audit.bind(connection, keys, lambda: datetime.now(UTC))
     with transaction(connection):
+        begins = AUDIT in {migration.name for migration in MIGRATIONS.pending(database)}
         MIGRATIONS.apply(database)
+        if begins:
+            # Here alone: a log that is found empty later was emptied by somebody.
+            audit.begin(connection)
 
 
 def _check_file(path: Path) -> None:
@@ -229,7 +235,7 @@ def _check_contents(connection: sqlite3.Connection, path: Path, keys: Keys, read
         if readonly:
             connection = _open(path, "mode=rw")
         try:
-            _migrate(connection)
+            _migrate(connection, keys)
         finally:
             if readonly:
                 connection.close()

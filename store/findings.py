@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from unsprawl.errors import StoreError
+from unsprawl.records import Check
 from unsprawl.secret import Keys
-from unsprawl.store import feedback, triage
+from unsprawl.store import audit, feedback, lifecycle, owners, places, triage
 from unsprawl.store.connection import connect, faults, transaction
-from unsprawl.store.query import Filter, find, read_findings, read_rows
+from unsprawl.store.places import Look, Place
+from unsprawl.store.query import Filter, find, read_findings, read_rows, sealed_findings
 from unsprawl.store.rows import timestamp
 from unsprawl.store.run import Run, begin, read_coverage
 from unsprawl.store.sink import CoverageRow
@@ -56,6 +58,7 @@ class Store:
         self._clock = clock
         self._lock = threading.RLock()
         connection.create_function("today", 0, lambda: clock().astimezone(UTC).date().isoformat())
+        audit.bind(connection, keys, clock)
 
     @classmethod
     def open(
@@ -121,25 +124,37 @@ class Store:
                 number = int(run) if run.isdigit() else None
             return [] if number is None else read_coverage(self._connection, number)
 
-    def rows(self, wanted: Filter | None = None, *, show_secrets: bool = False) -> Iterator[dict[str, Any]]:
+    def rows(
+        self, wanted: Filter | None = None, *, show_secrets: bool = False, urgent_first: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Occurrences as rows of the interface contract, streamed: memory does not grow with the store.
 
         Those that are gone are left out unless the filter asks for them. ``show_secrets`` shows the values
-        that are kept sealed; others stay redacted, the store does not have them.
+        that are kept sealed; others stay redacted, the store does not have them. ``urgent_first`` gives the
+        findings by their risk, else by their ids.
         """
         with faults(self.path):
-            yield from read_rows(self._connection, self._keys, wanted or Filter(), show_secrets=show_secrets)
+            yield from read_rows(
+                self._connection,
+                self._keys,
+                wanted or Filter(),
+                self._clock(),
+                show_secrets=show_secrets,
+                urgent_first=urgent_first,
+            )
 
     def findings(self, wanted: Filter | None = None) -> Iterator[dict[str, Any]]:
         """One short record a case with its count of occurrences and its sources, the most urgent first."""
         with faults(self.path):
-            yield from read_findings(self._connection, wanted or Filter())
+            yield from read_findings(self._connection, wanted or Filter(), self._clock())
 
     def finding(self, prefix: str) -> dict[str, Any]:
         """The case whose id begins with ``prefix``, gone or not. ``ConfigError`` for none or several."""
         with self._lock, faults(self.path):
             id_ = find(self._connection, prefix)
-            cases = list(read_findings(self._connection, Filter(finding=id_, include_gone=True)))
+            cases = list(
+                read_findings(self._connection, Filter(finding=id_, include_gone=True), self._clock())
+            )
         if not cases:
             raise StoreError(
                 f"the store {self.path}: finding {id_} has no occurrences", hint="restore a backup"
@@ -153,13 +168,21 @@ class Store:
 
     def decide(self, findings: Sequence[str], decision: triage.Decision) -> None:
         """Write a decision about each of the findings, given by whole ids, or about none of them."""
+        until = decision.until.isoformat() if decision.until else None
+        detail = {"decision": str(decision.status), "until": until, "reason": decision.reason}
         with self._lock, faults(self.path), transaction(self._connection):
             triage.decide(self._connection, findings, decision, timestamp(self._clock()))
+            for id_ in findings:
+                audit.record(
+                    self._connection, "triage.decided", who=decision.author, subject=id_, detail=detail
+                )
 
     def undo(self, findings: Sequence[str], author: str) -> None:
         """Take back the newest decision about each; none of them when one has none (``ConfigError``)."""
         with self._lock, faults(self.path), transaction(self._connection):
             triage.undo(self._connection, findings, author, timestamp(self._clock()))
+            for id_ in findings:
+                audit.record(self._connection, "triage.undone", who=author, subject=id_, detail={})
 
     def decisions(self, finding: str) -> list[dict[str, Any]]:
         """The history of a finding's decisions, the oldest first, also of those taken back."""
@@ -170,6 +193,81 @@ class Store:
         """Every decision that counts with its finding, the latest first; ``undone``: those taken back too."""
         with faults(self.path):
             yield from triage.all_decisions(self._connection, undone=undone)
+
+    def settle(self, who: str, findings: Sequence[str] | None = None) -> lifecycle.Settled:
+        """Close what is proven, reopen what is contradicted: of these findings, or of all."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            return lifecycle.settle(self._connection, self._clock(), who, findings)
+
+    def note_check(self, finding: str, check: Check, who: str) -> lifecycle.Settled:
+        """Take the answer of a live check about a finding, and what follows from it."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            return lifecycle.note_check(self._connection, finding, check, self._clock(), who)
+
+    def due(self) -> list[str]:
+        """Findings that ask for another look now, the severe first."""
+        with self._lock, faults(self.path):
+            return lifecycle.due(self._connection, self._clock())
+
+    def places(self, finding: str, *, gone: bool = False) -> list[Place]:
+        """Where a finding stands; ``gone``: also where it stood."""
+        with self._lock, faults(self.path):
+            return places.places(self._connection, finding, gone=gone)
+
+    def sealed_values(self, finding: str) -> dict[str, bytes]:
+        """The values of a finding that are kept, by name (``secret``, ``companion.id``), for proofs alone."""
+        with self._lock, faults(self.path):
+            return places.sealed_values(self._connection, self._keys, finding)
+
+    def look(
+        self, findings: Sequence[str], seen: Iterable[tuple[int, Look]], who: str
+    ) -> tuple[int, lifecycle.Settled]:
+        """Write what looks at places of these findings told: how many are gone, and what follows."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            now = self._clock()
+            gone = places.look(self._connection, seen, timestamp(now))
+            settled = lifecycle.settle(self._connection, now, who, findings)
+            lifecycle.schedule(self._connection, findings, now)
+        return gone, settled
+
+    def assign(self, findings: Sequence[str], owner: str, who: str) -> None:
+        """Say whose these findings are; "" lets the mapping and the authors say it again."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            for id_ in findings:
+                owners.assign(self._connection, id_, owner, who)
+
+    def assign_all(self, mapping: owners.Owners) -> int:
+        """Owners of all findings by the mapping, else by their authors. How many changed."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            return owners.assign_all(self._connection, mapping)
+
+    def reveal(self, wanted: Filter, who: str) -> int:
+        """Record that ``who`` is shown the values of these findings, those that are kept sealed. How many."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            shown = sealed_findings(self._connection, wanted)
+            for id_ in shown:
+                audit.record(self._connection, "secret.revealed", who=who, subject=id_, detail={})
+        return len(shown)
+
+    def record(self, action: str, *, who: str, subject: str, detail: Mapping[str, Any]) -> None:
+        """Add a row to the audit log; see :func:`unsprawl.store.audit.record`."""
+        with self._lock, faults(self.path):
+            audit.record(self._connection, action, who=who, subject=subject, detail=detail)
+
+    def audited(self, *, subject: str = "", action: str = "") -> Iterator[dict[str, Any]]:
+        """The audit log in order: all of it, or what was done to ``subject``, or actions like ``action``."""
+        with faults(self.path):
+            yield from audit.entries(self._connection, subject=subject, action=action)
+
+    def verify_audit(self, anchors: Mapping[str, audit.Anchor] | None = None) -> audit.Verdict:
+        """Whether the audit log is what was written, by its seals and ``anchors`` kept elsewhere."""
+        with self._lock, faults(self.path):
+            return audit.verify(self._connection, anchors)
+
+    def anchor(self) -> audit.Anchor | None:
+        """Where the audit log ends now: for a report to carry away."""
+        with self._lock, faults(self.path):
+            return audit.anchor(self._connection)
 
     def marks(self, limit: int) -> list[tuple[str, str, bool, bytes]]:
         """Finding, rule, whether it is a false positive, and vector of the newest judged places."""

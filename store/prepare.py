@@ -13,7 +13,7 @@ from unsprawl.secret import Keys
 from unsprawl.store.ledger import seal_cursor
 from unsprawl.store.rows import timestamp
 
-__all__ = ["SEVERITIES", "VALIDITIES", "Key", "Prepared", "plain", "prepare"]
+__all__ = ["SEVERITIES", "VALIDITIES", "Key", "Prepared", "json_text", "plain", "prepare"]
 
 #: What tells one sighting from another within a source: finding, document, ordinal.
 Key: TypeAlias = tuple[str, bytes, int]
@@ -138,9 +138,9 @@ def _columns(it: Occurrence) -> tuple[Any, ...]:
         _SEVERITY_RANK[it.severity],
         str(it.label),
         str(it.environment),
-        _json(it.views),
-        _json(it.attrs),
-        _json(it.companions),
+        json_text(it.views),
+        json_text(it.attrs),
+        json_text(it.companions),
         None if it.author is None else plain(it.author),
         None if it.modified_at is None else timestamp(it.modified_at),
         str(it.audience),
@@ -151,7 +151,8 @@ def _columns(it: Occurrence) -> tuple[Any, ...]:
     )
 
 
-def _json(value: object) -> str:
+def json_text(value: object) -> str:
+    """``value`` as JSON that SQLite can hold."""
     if not value:
         return "[]" if isinstance(value, tuple) else "{}"
     try:

@@ -14,19 +14,23 @@ from unsprawl.errors import ConfigError
 from unsprawl.records import Audience, Environment, Label, Occurrence, Validity
 from unsprawl.secret import Keys
 from unsprawl.store.prepare import SEVERITIES, VALIDITIES
-from unsprawl.store.risk import risk
+from unsprawl.store.risk import Exposure, privilege_of, product, urgency
 from unsprawl.store.rows import row
 from unsprawl.store.seal import unseal
 from unsprawl.store.triage import EFFECTIVE, TOLD, TOLD_FROM, told
 
-__all__ = ["Filter", "find", "read_findings", "read_rows"]
+__all__ = ["Filter", "find", "read_findings", "read_rows", "sealed_findings"]
 
+#: In how many places a finding stands now.
+_COPIES: Final = "(SELECT count(*) FROM occurrences c WHERE c.finding = f.id AND c.gone_at IS NULL)"
+#: Since when a place has been in the open, as far as it is known.
+_SINCE: Final = "coalesce(min(f.first_seen, o.modified_at), f.first_seen)"
 _ROWS: Final = f"""
 SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source,
   o.surface, o.uri, o.path, o.line, o.col, o.line_end, o.start, o.stop, o.confidence, o.severity, o.label,
   o.environment, f.validity, o.url, o.views, o.attrs, o.companions, o.author, o.modified_at, o.audience,
   o.last_version, o.context, o.first_seen, o.last_seen, o.gone_at, {EFFECTIVE}, f.sealed,
-  {TOLD}
+  f.owner, f.privilege, {_SINCE}, {TOLD}
 FROM occurrences o JOIN findings f ON f.id = o.finding {TOLD_FROM}
 """
 #: How many columns ``TOLD`` has, and which of them says whether a finding is silenced.
@@ -37,8 +41,9 @@ SELECT f.id AS finding, f.rule, f.title AS name, f.provider, f.secret, f.fingerp
   f.environment, f.severity, f.validity, f.evidence, {EFFECTIVE} AS status, f.until,
   f.first_seen, f.last_seen,
   count(*) AS occurrences, sum(o.gone_at IS NULL) AS live, group_concat(DISTINCT o.source) AS sources,
-  max(risk(o.severity, f.validity, o.confidence, o.audience, o.environment, o.label))
-    / iif(m.silenced = 0, 2, 1) AS risk
+  f.owner, f.owner_because, f.privilege, f.closed_at, f.proof, f.recheck_at,
+  urgency(max(hazard(o.severity, f.validity, o.confidence, o.audience, o.environment, o.label, f.privilege,
+    {_SINCE})), {_COPIES}) / iif(m.silenced = 0, 2, 1) AS risk
 FROM findings f JOIN occurrences o ON o.finding = f.id LEFT JOIN recalled m ON m.finding = f.id
 """
 _HEX: Final = frozenset("0123456789abcdef")
@@ -89,15 +94,35 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_rows(
-    connection: sqlite3.Connection, keys: Keys, wanted: Filter, *, show_secrets: bool
+    connection: sqlite3.Connection,
+    keys: Keys,
+    wanted: Filter,
+    now: datetime,
+    *,
+    show_secrets: bool,
+    urgent_first: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Rows by finding, source and place, one at a time. ``show_secrets`` opens what is sealed."""
+    """Rows by finding, source and place, one at a time. ``show_secrets`` opens what is sealed.
+
+    ``urgent_first`` gives the findings in the order of their risk, else they come by their ids.
+    """
+    if urgent_first:
+        for finding in [case["finding"] for case in read_findings(connection, wanted, now)]:
+            one = msgspec.structs.replace(wanted, finding=finding)
+            yield from read_rows(connection, keys, one, now, show_secrets=show_secrets)
+        return
     connection.create_function("globbed", 3, _globbed, deterministic=True)
     where, values = wanted.clause()
     order = "ORDER BY o.finding, o.source, o.uri, o.start, o.document, o.ordinal"
+    counted, copies = "", 0
     for record in connection.execute(f"{_ROWS} {where} {order}", values):
         columns, known = record[:-_TOLD], record[-_TOLD:]
-        *columns, first_seen, last_seen, gone_at, status, sealed = columns
+        *columns, first_seen, last_seen, gone_at, status, sealed, owner, privilege, since = columns
+        if record[0] != counted:
+            counted = record[0]
+            (copies,) = connection.execute(
+                "SELECT count(*) FROM occurrences WHERE finding = ? AND gone_at IS NULL", (counted,)
+            ).fetchone()
         clear = None
         if show_secrets and sealed is not None:
             clear = _secret(unseal(keys, record[0].encode(), sealed))
@@ -109,6 +134,8 @@ def read_rows(
             status=status,
             because=told(known),
             doubted=known[_SILENCED] == 0,
+            owner=owner,
+            exposure=Exposure(privilege_of(privilege), _days(since, now), copies),
             show_secrets=show_secrets,
         )
 
@@ -150,9 +177,20 @@ def _secret(opened: bytes) -> str:
     return values.get("secret", b"").decode("utf-8", "replace")
 
 
-def read_findings(connection: sqlite3.Connection, wanted: Filter) -> Iterator[dict[str, Any]]:
+def read_findings(connection: sqlite3.Connection, wanted: Filter, now: datetime) -> Iterator[dict[str, Any]]:
     """One short record a case, the most urgent first; ``risk`` is that of its riskiest place."""
-    connection.create_function("risk", 6, _risk, deterministic=True)
+
+    def hazard(
+        severity: int, validity: int, confidence: float, audience: str, environment: str, label: str,
+        privilege: str, since: str,
+    ) -> float:  # fmt: skip
+        return product(
+            SEVERITIES[severity - 1], VALIDITIES[validity], confidence, audience, environment, label,
+            privilege=privilege_of(privilege), age_days=_days(since, now),
+        )  # fmt: skip
+
+    connection.create_function("hazard", 8, hazard)
+    connection.create_function("urgency", 2, urgency, deterministic=True)
     connection.create_function("globbed", 3, _globbed, deterministic=True)
     where, values = wanted.clause()
     cursor = connection.execute(f"{_FINDINGS} {where} GROUP BY f.id ORDER BY risk DESC, f.id", values)
@@ -165,10 +203,18 @@ def read_findings(connection: sqlite3.Connection, wanted: Filter) -> Iterator[di
         yield case
 
 
-def _risk(
-    severity: int, validity: int, confidence: float, audience: str, environment: str, label: str
-) -> int:
-    return risk(SEVERITIES[severity - 1], VALIDITIES[validity], confidence, audience, environment, label)
+def sealed_findings(connection: sqlite3.Connection, wanted: Filter) -> list[str]:
+    """Ids of the findings whose values the store has: those that ``show_secrets`` would show."""
+    connection.create_function("globbed", 3, _globbed, deterministic=True)
+    where, values = wanted.clause()
+    query = "SELECT DISTINCT f.id FROM occurrences o JOIN findings f ON f.id = o.finding"
+    sealed = "f.sealed IS NOT NULL ORDER BY f.id"
+    joined = f"{where} AND {sealed}" if where else f"WHERE {sealed}"
+    return [id_ for (id_,) in connection.execute(f"{query} {joined}", values)]
+
+
+def _days(since: str, now: datetime) -> float:
+    return (now - datetime.fromisoformat(since)).total_seconds() / 86_400
 
 
 def _globbed(pattern: str, path: str, uri: str) -> bool:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from unsprawl.records import Occurrence
+from unsprawl.store.risk import Exposure
 from unsprawl.store.risk import risk as risk_of
 
 __all__ = ["FIELDS", "row", "timestamp"]
 
+_ALONE: Final = Exposure()
 #: The fields of a row, in their order.
 FIELDS: Final = (
     "finding",
@@ -66,6 +68,7 @@ def row(
     doubted: bool = False,
     owner: str | None = None,
     gone_at: datetime | str | None = None,
+    exposure: Exposure = _ALONE,
     show_secrets: bool = False,
 ) -> dict[str, Any]:
     """The record of one occurrence. ``risk`` is computed unless given; times may come as stored texts.
@@ -77,7 +80,9 @@ def row(
     """
     it = occurrence
     if risk is None:
-        risk = risk_of(it.severity, it.validity, it.confidence, it.audience, it.environment, it.label)
+        risk = risk_of(
+            it.severity, it.validity, it.confidence, it.audience, it.environment, it.label, exposure
+        )
         risk = risk // 2 if doubted else risk
     clear = it.clear if show_secrets else None
     clear_context = it.clear_context if show_secrets else None

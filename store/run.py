@@ -18,6 +18,7 @@ from unsprawl.store.commit import encode_gap, write
 from unsprawl.store.connection import faults, transaction
 from unsprawl.store.coverage import UnitEntry, aggregate
 from unsprawl.store.ledger import open_cursor, seen_reader
+from unsprawl.store.lifecycle import settle
 from unsprawl.store.prepare import plain, prepare
 from unsprawl.store.rows import timestamp
 from unsprawl.store.sink import Committed, CoverageRow
@@ -162,6 +163,7 @@ class Run:
         old = timestamp(now - _KEEP_COVERAGE)
         with self._writing() as connection:
             connection.execute(_SETTLE)
+            settle(connection, now, f"{self.job} {self._number}")
             connection.execute("UPDATE findings SET unsettled = 0 WHERE unsettled = 1")
             for table in ("coverage", "gaps"):
                 connection.execute(

@@ -8,12 +8,14 @@ from typing import Final
 from sqlite_utils.db import Database
 from sqlite_utils.migrations import Migrations
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "names"]
+__all__ = ["APPLICATION_ID", "AUDIT", "MIGRATIONS", "names"]
 
 #: ``PRAGMA application_id`` of a store ("unsp"): another program's database is never written to.
 APPLICATION_ID: Final = 0x756E7370
 
 MIGRATIONS: Final = Migrations("unsprawl")
+#: The migration with which the audit log begins.
+AUDIT: Final = "0004_audit_and_closing"
 
 
 def _run(db: Database, statements: str) -> None:
@@ -36,6 +38,11 @@ def _findings_and_ledger(db: Database) -> None:
 @MIGRATIONS(name="0002_triage")
 def _triage(db: Database) -> None:
     _run(db, _TRIAGE)
+
+
+@MIGRATIONS(name=AUDIT)
+def _audit(db: Database) -> None:
+    _run(db, _AUDIT)
 
 
 # Severity is 1 (low) to 4 (critical), so that SQL can compare it; times are texts that sort.
@@ -205,4 +212,34 @@ CREATE TABLE recalled (
 ALTER TABLE findings ADD COLUMN until TEXT;
 ALTER TABLE occurrences ADD COLUMN vector BLOB;
 ALTER TABLE occurrences ADD COLUMN proven INTEGER NOT NULL DEFAULT 0
+"""
+
+# `audit` and its head: see audit.py, which alone writes them. `owner` is what the mapping of the
+# configuration, the vault or the authors say, `owner_because` which of them. `recheck_at`: when it is asked
+# for again whether a finding still stands and still works; null: never. `refetched_at`: when a place was last
+# looked at by itself.
+_AUDIT = """
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY,
+  at TEXT NOT NULL,
+  who TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  action TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  seal BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_subject ON audit(subject);
+CREATE TABLE audit_head (
+  number INTEGER NOT NULL,
+  seal BLOB NOT NULL,
+  proof BLOB NOT NULL
+) STRICT;
+ALTER TABLE findings ADD COLUMN owner TEXT;
+ALTER TABLE findings ADD COLUMN owner_because TEXT NOT NULL DEFAULT '';
+ALTER TABLE findings ADD COLUMN privilege TEXT NOT NULL DEFAULT '';
+ALTER TABLE findings ADD COLUMN closed_at TEXT;
+ALTER TABLE findings ADD COLUMN proof TEXT NOT NULL DEFAULT '';
+ALTER TABLE findings ADD COLUMN recheck_at TEXT;
+ALTER TABLE occurrences ADD COLUMN refetched_at TEXT
 """

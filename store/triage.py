@@ -15,6 +15,7 @@ from typing import Any, Final
 from unsprawl.errors import ConfigError
 from unsprawl.records import Status
 from unsprawl.store.feedback import remember
+from unsprawl.store.lifecycle import may_close
 from unsprawl.store.prepare import plain
 
 __all__ = [
@@ -33,7 +34,9 @@ __all__ = [
 ]
 
 #: What a person may decide.
-DECISIONS: Final = (Status.FALSE_POSITIVE, Status.ACCEPTED, Status.ACKNOWLEDGED)
+DECISIONS: Final = (
+    Status.FALSE_POSITIVE, Status.ACCEPTED, Status.ACKNOWLEDGED, Status.ROTATED, Status.CLOSED
+)  # fmt: skip
 #: What asks for nothing until somebody takes it back or its date has passed.
 SETTLED: Final = (Status.FALSE_POSITIVE, Status.ACCEPTED)
 
@@ -85,6 +88,9 @@ def decide(connection: sqlite3.Connection, findings: Iterable[str], decision: De
     """Write ``decision`` for each finding, within the caller's transaction."""
     until = decision.until.isoformat() if decision.until else None
     rows = [(id_, *_held(connection, id_)) for id_ in findings]
+    if decision.status is Status.CLOSED:
+        for id_, _, _ in rows:
+            may_close(connection, id_)
     connection.executemany(
         "INSERT INTO triage (finding, decision, until, reason, author, at, before)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -97,6 +103,12 @@ def decide(connection: sqlite3.Connection, findings: Iterable[str], decision: De
         "UPDATE findings SET status = ?, until = ? WHERE id = ?",
         [(str(decision.status), until, id_) for id_, _, _ in rows],
     )
+    if decision.status is Status.CLOSED:
+        proof = f"by the word of {plain(decision.author)}: {plain(decision.reason)}; gone from all places"
+        connection.executemany(
+            "UPDATE findings SET closed_at = ?, proof = ?, sealed = NULL, recheck_at = NULL WHERE id = ?",
+            [(now, proof, id_) for id_, _, _ in rows],
+        )
     for id_, _, _ in rows:
         remember(connection, id_, harmless=decision.status is Status.FALSE_POSITIVE, now=now)
 
@@ -125,7 +137,10 @@ def undo(connection: sqlite3.Connection, findings: Sequence[str], author: str, n
                 (until,) = connection.execute(
                     "SELECT until FROM triage WHERE id = ?", (earlier[0],)
                 ).fetchone()
-            connection.execute("UPDATE findings SET status = ?, until = ? WHERE id = ?", (before, until, id_))
+            connection.execute(
+                "UPDATE findings SET status = ?, until = ?, closed_at = NULL, proof = '' WHERE id = ?",
+                (before, until, id_),
+            )
         harmless = None if earlier is None else earlier[1] == Status.FALSE_POSITIVE
         remember(connection, id_, harmless=harmless, now=now)
 

@@ -26,6 +26,9 @@ COMMANDS: Final = {
     "scan": ("unsprawl.cli_scan:scan", "Scan files, folders or standard input."),
     "crawl": ("unsprawl.cli_crawl:crawl", "Crawl every source of a configuration into the store."),
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
+    "playbook": ("unsprawl.cli_playbook:playbook", "Show the steps that end one exposure."),
+    "remediate": ("unsprawl.cli_remediate:remediate", "Plan clean-ups, and apply a reviewed plan."),
+    "audit": ("unsprawl.cli_audit:audit", "Show the audit log, or prove that nobody has rewritten it."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),
     "rules": ("unsprawl.cli_rules:rules", "List the rules, or check your own."),
     "model": (

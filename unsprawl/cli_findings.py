@@ -18,8 +18,9 @@ from unsprawl.cli_options import (
     output_options,
     store_options,
 )
+from unsprawl.cli_refetch import refetch
 from unsprawl.cli_report import choose_format, deliver
-from unsprawl.cli_store import notes, reading
+from unsprawl.cli_store import notes, reading, writing
 from unsprawl.cli_triage import decisions, triage
 
 __all__ = ["findings"]
@@ -60,7 +61,7 @@ def list_(show_gone: bool, every: bool, **chosen: Any) -> int:
     from unsprawl.store.triage import SETTLED
 
     settled = () if every or chosen["status"] else SETTLED
-    return _report(include_gone=show_gone, without=settled, piped="jsonl", **chosen)
+    return _report(include_gone=show_gone, without=settled, piped="jsonl", urgent_first=True, **chosen)
 
 
 @findings.command(cls=Command)
@@ -100,8 +101,10 @@ def _report(
     without: tuple[str, ...],
     show_secrets: bool,
     piped: str,
+    urgent_first: bool = False,
 ) -> int:
     from unsprawl.report.export import Report
+    from unsprawl.store.audit import person
     from unsprawl.store.findings import Filter
 
     chosen = choose_format(format, output, piped=piped)
@@ -115,7 +118,10 @@ def _report(
         include_gone=include_gone,
         without=without,
     )
-    with reading(store, config) as (opened, loaded):
+    # A reveal is recorded before anything is shown, so the store has to be writable.
+    with (writing if show_secrets else reading)(store, config) as (opened, loaded):
+        if show_secrets:
+            opened.reveal(wanted, person())
         coverage = opened.coverage()
         runs = opened.runs()
         rules = notes(loaded)
@@ -123,11 +129,14 @@ def _report(
             _doubt_names(rule, rules, source, {row.source for row in coverage})
         report = Report(
             title=f"Findings of {opened.path.name}",
-            rows=lambda: opened.rows(wanted, show_secrets=show_secrets),
+            rows=lambda: opened.rows(wanted, show_secrets=show_secrets, urgent_first=urgent_first),
             coverage=coverage,
             complete=bool(runs) and runs[0].status == "complete",
             rules=rules,
-            facts={"run": runs[0].id} if runs else {},
+            facts={
+                **({"run": runs[0].id} if runs else {}),
+                "audit_anchor": None if (anchor := opened.anchor()) is None else str(anchor),
+            },
             version=__version__,
         )
         deliver(report, chosen, output, quiet=output is None, gaps=False)
@@ -167,14 +176,17 @@ def show(
     """
     from unsprawl.cli_report import sink
     from unsprawl.report import casefile
+    from unsprawl.store.audit import person
     from unsprawl.store.findings import Filter
 
     chosen = choose_format(format, output, piped="table")
     if chosen not in casefile.FORMATS:
         raise click.UsageError(f"a single finding is written as {', '.join(casefile.FORMATS)}, not {chosen}")
-    with reading(store, config) as (opened, loaded):
+    with (writing if show_secrets else reading)(store, config) as (opened, loaded):
         case = opened.finding(finding)
         wanted = Filter(finding=case["finding"], include_gone=True)
+        if show_secrets:
+            opened.reveal(wanted, person())
         rows = list(opened.rows(wanted, show_secrets=show_secrets))
         file = casefile.CaseFile(
             case,
@@ -188,4 +200,5 @@ def show(
 
 
 findings.add_command(triage)
+findings.add_command(refetch)
 findings.add_command(decisions)

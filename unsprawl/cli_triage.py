@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decisions", "triage"]
 
-_CHOICES: Final = ("false-positive", "accepted", "acknowledged")
+_CHOICES: Final = ("false-positive", "accepted", "acknowledged", "rotated", "closed")
 _LONGEST_REASON: Final = 500
 _SHOWN: Final = 10
 _LISTED: Final = ("table", "jsonl", "csv", "markdown")
@@ -102,7 +100,7 @@ def triage(
     output: Path | None,
     **filters: Any,
 ) -> int:
-    """Say what findings are: false positives, accepted until a date, or being worked on.
+    """Say what findings are: false positives, accepted until a date, being worked on, rotated, or closed.
 
     Findings are named by their ids (the first digits do, as long as they are unique) or chosen by the filters
     of `findings list`. A filter chooses findings that stand nowhere else and are not decided so already,
@@ -113,6 +111,10 @@ def triage(
     false positives too, in the store and in every later crawl, and `findings show` says like which. What
     proves itself by a checksum, or is known to work, stays open. --undo takes all of it back. The history is
     kept: `unsprawl findings decisions`.
+
+    `rotated` says that a new credential is in use and the old one is revoked. Findings close by themselves
+    once a check proves that the credential is dead and no place holds it; `closed` gives your word for the
+    first half, and is refused while it stands somewhere or is known to work.
 
     Examples:
       unsprawl findings triage 3fa9c1 --as false-positive --reason "key of the sandbox"
@@ -125,6 +127,7 @@ def triage(
     from unsprawl.cli_report import choose_format, sink
     from unsprawl.recall import Change, recall
     from unsprawl.report import escape
+    from unsprawl.store.audit import person
 
     chosen_format = choose_format(format, output, piped="table")
     if chosen_format not in ("table", "json"):
@@ -133,7 +136,7 @@ def triage(
     _check(findings, filtered, decision, until, reason, undo)
     with writing(store, config) as (opened, loaded):
         redactor = _redactor(loaded)
-        who = redactor.text(author or _login())
+        who = redactor.text(author or person())
         made = None if undo else _decision(decision or "", until, reason or "", who, redactor)
         chosen = _by_id(opened, findings) if findings else _by_filter(opened, filters, made)
         change = Change()
@@ -244,13 +247,6 @@ def _redactor(config: Config | None) -> Redactor:
     from unsprawl.redaction import Redactor
 
     return Redactor(build(config.rules if config else (), ()).find_spans)
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without a name for its user
-        return f"user {os.getuid()}"
 
 
 def _by_id(store: Store, prefixes: tuple[str, ...]) -> _Chosen:

@@ -97,6 +97,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     rules: tuple[FilePath, ...] = ()
     exclude_rules: tuple[_Text, ...] = ()
+    owners: FilePath | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class Config:
     min_confidence: float | None = None
     rules: tuple[Path, ...] = ()
     exclude_rules: tuple[str, ...] = ()
+    owners: Path | None = None
 
     @property
     def name(self) -> str:
@@ -171,6 +173,7 @@ def load(path: Path | str) -> Config:
         min_confidence=settings.min_confidence,
         rules=tuple(Path(each) for each in settings.rules),
         exclude_rules=settings.exclude_rules,
+        owners=Path(settings.owners) if settings.owners else None,
     )
 
 

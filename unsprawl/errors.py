@@ -7,6 +7,7 @@
     │   ├── AuthError          the source stops; the hint names the scope or credential that is missing
     │   ├── RetryableError     waited for; becomes ``Skipped`` once the patience is spent
     │   └── UnreadableError    becomes ``Skipped``; the crawl goes on
+    │       └── GoneError      it is not there any more: a proof
     └── StoreError             exit 4   nothing more is written, nothing committed is lost
 
 Raise where the cause is known. They are caught in two places only: the pipeline (source errors,
@@ -21,6 +22,7 @@ __all__ = [
     "AuthError",
     "ConfigError",
     "ExitCode",
+    "GoneError",
     "RetryableError",
     "RuleError",
     "SourceError",
@@ -91,6 +93,10 @@ class RetryableError(SourceError):
 
 class UnreadableError(SourceError):
     """One thing could not be read: refused, missing, broken or beyond a budget."""
+
+
+class GoneError(UnreadableError):
+    """The far side answers that the thing is not there, to somebody whom it would show it."""
 
 
 class StoreError(UnsprawlError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from unsprawl.models.memory import Memory
     from unsprawl.store.sink import CoverageRow, Sink
 
-__all__ = ["Options", "Progress", "Result", "crawl", "examiner", "scan"]
+__all__ = ["Options", "Progress", "Result", "crawl", "examiner", "examiner_of", "scan", "sources_of"]
 
 #: Threads that read the sources which share one tenant's limits.
 _COORDINATOR_THREADS: Final = 4
@@ -184,6 +184,23 @@ def _build_examiner(detection: _Detection) -> Examiner:
     )
 
 
+def examiner_of(config: Config, keys: Keys) -> Examiner:
+    """The rules and the model of ``config``, for documents that are looked at one by one.
+
+    Nothing is refused for its confidence: what was reported once is to be found again.
+    """
+    return _build_examiner(_Detection(config.rules, config.exclude_rules, 0.0, False, False, keys))
+
+
+def sources_of(config: Config, names: Collection[str]) -> dict[str, Source]:
+    """Those of the sources of ``config`` that are named, ready to be asked."""
+    return {
+        name: _SourceSpec(name, source.type, source.config).build()
+        for name, source in config.sources.items()
+        if name in names
+    }
+
+
 def scan(
     paths: Sequence[str],
     options: Options,
@@ -240,11 +257,13 @@ def crawl(
     Raises ``ConfigError`` when the same job already runs on this store, and ``StoreError``.
     """
     from unsprawl.models.choice import default_confidence
+    from unsprawl.store import owners
     from unsprawl.store.findings import Store
     from unsprawl.store.keys import load_keys
     from unsprawl.store.lock import job_lock
 
     started = time.monotonic()
+    whose = owners.load(config.owners) if config.owners else owners.Owners()
     # A store that is there has its key already: a fresh one would only hide that it was lost.
     keys = load_keys(config.key, create=not config.store.exists())
     detection = _Detection(
@@ -271,6 +290,7 @@ def crawl(
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
         changed = recall(store)
+        store.assign_all(whose)
         return Result(
             rows=partial(_stored_rows, path, keys),
             coverage=coverage,

@@ -27,6 +27,8 @@ __all__ = [
     "Check",
     "Checkpoint",
     "Classifier",
+    "Cleanable",
+    "Cleanup",
     "Counts",
     "Cursor",
     "Detector",
@@ -152,6 +154,7 @@ class Skipped:
 
     ``excluded`` marks what the owner left out or accepted as a gap; it leaves the run complete.
     ``parents`` names the ledger's row for a skip that ``Source.units`` reports, where no unit exists.
+    ``gone`` is said by ``Refetchable.fetch`` alone: the surface answers that it is not there any more.
     """
 
     uri: str
@@ -159,6 +162,7 @@ class Skipped:
     hint: str = ""
     excluded: bool = False
     parents: tuple[str, ...] = ()
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +204,39 @@ class Source(Protocol):
 
 @runtime_checkable
 class Refetchable(Protocol):
-    """A source that can read one document again: "is it gone?" without stored plaintext."""
+    """A source that can read one document again: "is it gone?" without stored plaintext.
+
+    Only ``Skipped.gone`` says so: what is refused, or cannot be reached, may still stand there.
+    """
 
     def fetch(self, uri: str) -> Document | Skipped: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """One way in which a source can end an exposure at one place.
+
+    ``action`` names it (``delete-version``), ``title`` says what it does, ``undo`` the way back, or that
+    there is none. ``state`` stands for what is there now: it changes when that does.
+    """
+
+    action: str
+    title: str
+    undo: str
+    state: str
+
+
+@runtime_checkable
+class Cleanable(Protocol):
+    """A source that can clean one place, with the rights of its own credentials. Raises ``SourceError``."""
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:
+        """What could be done at a place, by what is there now. Changes nothing; () where nothing can."""
+        ...
+
+    def clean(self, uri: str, attrs: Mapping[str, Any], action: str, redact: Callable[[str], str]) -> str:
+        """Do it, and answer what was done. ``redact`` gives a text without the secret."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

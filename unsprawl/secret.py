@@ -106,20 +106,22 @@ class Keys:
     """The keys derived from one 32-byte master: who holds the store without it learns nothing.
 
     ``id`` names the master without telling it. Separate labels keep the fingerprint of a value,
-    the names of things and sealed values apart.
+    the names of things, sealed values and the seals of the audit log apart.
     """
 
     id: str
     fingerprint_key: bytes = field(repr=False)
     name_key: bytes = field(repr=False)
     seal_key: bytes = field(repr=False)
+    audit_key: bytes = field(repr=False)
 
     @classmethod
     def derive(cls, master: bytes) -> Keys:
         def label(name: bytes) -> bytes:
             return hmac.new(master, b"unsprawl/1/" + name, hashlib.sha256).digest()
 
-        return cls(label(b"id").hex()[:16], label(b"fingerprint"), label(b"name"), label(b"seal"))
+        id_ = label(b"id").hex()[:16]
+        return cls(id_, *(label(use) for use in (b"fingerprint", b"name", b"seal", b"audit")))
 
     def fingerprint(self, secret: Secret) -> str:
         """HMAC-SHA-256 of the normalised value alone: equal wherever the value stands."""

@@ -20,7 +20,7 @@ import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
 from unsprawl.crawlers.atlassian.session import explain, session
-from unsprawl.errors import AuthError, ConfigError, RetryableError, UnreadableError
+from unsprawl.errors import AuthError, ConfigError, GoneError, RetryableError, UnreadableError
 from unsprawl.records import Stream
 from unsprawl.wire import hosts
 from unsprawl.wire.client import Client, Fixed
@@ -95,6 +95,10 @@ class RefusedError(UnreadableError):
         self.status = status
 
 
+class MissingError(RefusedError, GoneError):
+    """It is not there, or not shown to this account: an account that was let in is told the same of both."""
+
+
 class Site:
     """Speaks to one site. Threads may share it. Raises ``SourceError`` only, and ``ConfigError`` when opened.
 
@@ -147,6 +151,12 @@ class Site:
         """The same for reading requests that the API wants as POST. It is retried, so it has to be one."""
         return self._patiently(partial(self._attempt, "POST", path, None, body, what, hint))
 
+    def change(
+        self, method: Literal["PUT", "DELETE"], path: str, body: Any, *, what: str, hint: str = ""
+    ) -> None:
+        """Change something. It may be sent twice: what is deleted already raises :class:`MissingError`."""
+        self._patiently(partial(self._attempt, method, path, None, body, what, hint))
+
     def _patiently(self, attempt: Callable[[], Any]) -> Any:
         """A site that asks for less speed gets all of ``max_wait``, one that fails a few attempts only."""
         failures = 0
@@ -175,6 +185,8 @@ class Site:
         content = response.content
         if not 200 <= response.status_code < 300:
             raise _refusal(response.status_code, content, self._host, what, hint)
+        if method in ("PUT", "DELETE") and not content.strip():
+            return None
         if "html" in response.headers.get("content-type", "").lower():
             raise RefusedError(f"{self._host} answered a page instead of {what}", hint=_PAGE_HINT, status=200)
         try:
@@ -333,7 +345,8 @@ def _refusal(status: int, body: bytes, host: str, what: str, hint: str) -> AuthE
             return RefusedError(f"the token has no scope for {what} (401)", hint=hint, status=status)
         return AuthError(f"{host} refused the credentials for {what} (401)", hint=_LOGIN_HINT)
     reason = _REASONS.get(status, "could not give")
-    return RefusedError(f"{host} {reason} {what} ({status})", hint=hint, status=status)
+    kind = MissingError if status in (404, 410) else RefusedError
+    return kind(f"{host} {reason} {what} ({status})", hint=hint, status=status)
 
 
 def _login_counts(response: Response) -> None:

@@ -26,7 +26,7 @@ from unsprawl.crawlers.confluence.cloud import CloudWiki
 from unsprawl.crawlers.confluence.course import Course, Plan
 from unsprawl.crawlers.confluence.items import Item, Space, Wiki, uri_of
 from unsprawl.crawlers.confluence.reading import Reader
-from unsprawl.errors import AuthError, SourceError
+from unsprawl.errors import AuthError, GoneError, SourceError
 from unsprawl.records import (
     Audience,
     Cursor,
@@ -180,8 +180,9 @@ class ConfluenceSource:
         except AuthError:
             raise
         except SourceError as error:
-            return Skipped(uri, error.message, error.hint)
-        return Skipped(uri, "it is not there any more")
+            gone = isinstance(error, GoneError) and self.config.token is not None
+            return Skipped(uri, error.message, error.hint, gone=gone)
+        return Skipped(uri, "it is not there any more", gone=True)
 
     def diagnose(self) -> Iterator[Diagnosis]:
         """Who asks, what is listed, what is missing."""

@@ -12,7 +12,7 @@ time of creation, later ones ask what changed: once for the whole site, then whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from threading import Lock
@@ -23,15 +23,17 @@ from uuid import uuid4
 import msgspec
 
 from unsprawl.crawlers.atlassian.transport import NEEDS, AtlassianConfig, Site, when
+from unsprawl.crawlers.jira import cleanup
 from unsprawl.crawlers.jira.api import JiraApi
 from unsprawl.crawlers.jira.audience import Audiences, filter_audience
 from unsprawl.crawlers.jira.doctor import diagnosed
 from unsprawl.crawlers.jira.issue import Depth, Issues
 from unsprawl.crawlers.jira.project import filter_document, project_document, project_version
 from unsprawl.crawlers.jira.walk import Changes, Place, since, walk
-from unsprawl.errors import AuthError, SourceError, UnreadableError
+from unsprawl.errors import AuthError, GoneError, SourceError, UnreadableError
 from unsprawl.records import (
     Checkpoint,
+    Cleanup,
     Cursor,
     Diagnosis,
     Document,
@@ -287,6 +289,22 @@ class JiraSource:
                 yield document
         yield Checkpoint({})
 
+    # --- cleaned one by one --------------------------------------------------------------------------
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:  # noqa: ARG002
+        """To edit a comment, or to delete an attached file."""
+        return cleanup.cleanups(self._api(), uri)
+
+    def clean(
+        self,
+        uri: str,
+        attrs: Mapping[str, Any],  # noqa: ARG002
+        action: str,
+        redact: Callable[[str], str],
+    ) -> str:
+        """Do it, if the account may."""
+        return cleanup.clean(self._api(), uri, action, redact)
+
     # --- asked for one by one --------------------------------------------------------------------
 
     def fetch(self, uri: str) -> Document | Skipped:
@@ -300,8 +318,12 @@ class JiraSource:
         except AuthError:
             raise
         except SourceError as error:
-            return Skipped(uri, error.message, error.hint)
-        return document or Skipped(uri, "no longer there")
+            return Skipped(uri, error.message, error.hint, gone=self._is_gone(error))
+        return document or Skipped(uri, "no longer there", gone=True)
+
+    def _is_gone(self, error: SourceError) -> bool:
+        """A stranger is told of what is hidden that it does not exist; so is an account, of what it lost."""
+        return isinstance(error, GoneError) and self.config.token is not None
 
     def _fetched(self, kind: str, number: str, uri: str, *, history: bool) -> Document | None:
         api, audiences = self._api(), self._known_audiences()

@@ -12,7 +12,7 @@ labels, history, commands) and annotations are documents of their repository.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -23,11 +23,13 @@ import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
 from unsprawl.crawlers.enumeration import Enumeration
-from unsprawl.errors import ConfigError, RetryableError, SourceError, UnreadableError
+from unsprawl.crawlers.registry import cleanup
+from unsprawl.errors import ConfigError, GoneError, RetryableError, SourceError, UnreadableError
 from unsprawl.oci.distribution import Distribution, is_name
 from unsprawl.oci.images import Descriptor, is_digest
 from unsprawl.records import (
     Checkpoint,
+    Cleanup,
     Cursor,
     Diagnosis,
     Document,
@@ -119,9 +121,23 @@ class RegistrySource:
                 return Document(uri=uri, body=registry.blob(name, descriptor), version=descriptor.digest)
             size = registry.blob_size(name, descriptor.digest)
         except UnreadableError as error:
-            return Skipped(uri, error.message, error.hint)
+            return Skipped(uri, error.message, error.hint, gone=isinstance(error, GoneError))
         layer = Stream(partial(self._open_layer, [(name, descriptor.digest, "", size)]), size)
         return Document(uri=uri, body=layer, version=descriptor.digest)
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:  # noqa: ARG002
+        """To delete the digest with the manifests that carry it."""
+        return cleanup.cleanups(self._registry(), uri)
+
+    def clean(
+        self,
+        uri: str,
+        attrs: Mapping[str, Any],  # noqa: ARG002
+        action: str,
+        redact: Callable[[str], str],  # noqa: ARG002
+    ) -> str:
+        """Delete it."""
+        return cleanup.clean(self._registry(), uri, action)
 
     def diagnose(self) -> Iterator[Diagnosis]:
         """Reachable, logged in, the catalog, and one repository's tags."""

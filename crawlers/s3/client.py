@@ -121,9 +121,22 @@ class Store:
             last = page.last or last
             place = {"ContinuationToken": token}
 
-    def get(self, bucket: str, key: str, start: int = 0, end: int | None = None, etag: str = "") -> Answer:
-        """The object's bytes from ``start`` to before ``end``, as long as its ETag is ``etag``."""
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        start: int = 0,
+        end: int | None = None,
+        etag: str = "",
+        version: str = "",
+    ) -> Answer:
+        """The bytes from ``start`` to before ``end`` of the object, as long as its ETag is ``etag``.
+
+        ``version`` names an older one.
+        """
         asked: dict[str, Any] = {"IfMatch": etag} if etag else {}
+        if version:
+            asked["VersionId"] = version
         if start or end is not None:
             asked["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         with faults("s3:GetObject", bucket, key):
@@ -142,11 +155,20 @@ class Store:
             str(answer.get("VersionId", "")),
         )
 
-    def head(self, bucket: str, key: str) -> Item:
-        """One object as a listing would show it."""
+    def head(self, bucket: str, key: str, version: str = "") -> Item:
+        """One object, or an older version of it, as a listing would show it."""
+        asked = {"VersionId": version} if version else {}
         with faults("s3:GetObject", bucket, key):
-            answer = cast("dict[str, Any]", self._client.head_object(Bucket=bucket, Key=key, **self._payer))
+            answer = cast(
+                "dict[str, Any]", self._client.head_object(Bucket=bucket, Key=key, **asked, **self._payer)
+            )
         return _item({**answer, "Key": key, "Size": answer.get("ContentLength", 0)})
+
+    def delete(self, bucket: str, key: str, version: str = "") -> None:
+        """Delete an object, or one version of it for good."""
+        asked = {"VersionId": version} if version else {}
+        with faults("s3:DeleteObjectVersion" if version else "s3:DeleteObject", bucket, key):
+            self._client.delete_object(Bucket=bucket, Key=key, **asked, **self._payer)
 
     def audience(self, bucket: str) -> Audience:
         """Who can read the bucket, as far as its policy, its list and its public access block tell us."""

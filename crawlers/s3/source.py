@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
-from typing import Annotated, ClassVar, Final, Literal, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -22,13 +23,22 @@ import msgspec
 from unsprawl.config import Reference, SourceConfig, resolve
 from unsprawl.crawlers.ahead import ahead
 from unsprawl.crawlers.ranges import Connection, ResumingFile
+from unsprawl.crawlers.s3 import cleanup
 from unsprawl.crawlers.s3.client import Access, Answer, Item, Page, Store
 from unsprawl.crawlers.s3.faults import archived, broken_body
-from unsprawl.errors import AuthError, ConfigError, RetryableError, SourceError
+from unsprawl.errors import (
+    AuthError,
+    ConfigError,
+    GoneError,
+    RetryableError,
+    SourceError,
+    UnreadableError,
+)
 from unsprawl.globs import matches
 from unsprawl.records import (
     Audience,
     Checkpoint,
+    Cleanup,
     Cursor,
     Diagnosis,
     Document,
@@ -277,23 +287,55 @@ class S3Source:
             return f"{self._config.endpoint_url.rstrip('/')}/{bucket}/{quote(key, safe=_KEPT_IN_URI)}"
         return f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={quote(key, safe='')}"
 
+    # --- cleaned one by one ----------------------------------------------------------------------
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:
+        """To delete the object, or the version of it that was read."""
+        return cleanup.cleanups(self._store, uri, attrs)
+
+    def clean(
+        self,
+        uri: str,
+        attrs: Mapping[str, Any],
+        action: str,
+        redact: Callable[[str], str],  # noqa: ARG002
+    ) -> str:
+        """Delete it."""
+        return cleanup.clean(self._store, uri, attrs, action)
+
     # --- asked for one by one --------------------------------------------------------------------
 
     def fetch(self, uri: str) -> Document | Skipped:
-        """Read one object again, whatever its version."""
+        """Read one object again: as it is now, or the version named by ``?versionId=``."""
         bucket, _, name = uri.removeprefix("s3://").partition("/")
-        key = unquote(name.partition("?")[0])
+        name, _, version = name.partition("?versionId=")
+        key = unquote(name)
         listed = bucket in self._config.buckets or not self._config.buckets
         if not uri.startswith("s3://") or not key or not listed or not key.startswith(self._config.prefix):
             return Skipped(uri, "not within the buckets and the prefix of this source")
         try:
+            if version:
+                return self._old_version(uri, bucket, key, version)
             item = self._store.head(bucket, key)
             document, *_ = self._documents(bucket, Audience.UNKNOWN, item)
         except AuthError:
             raise
         except SourceError as error:
-            return Skipped(uri, error.message, error.hint)
+            return Skipped(uri, error.message, error.hint, gone=isinstance(error, GoneError))
         return cast("Document", document)
+
+    def _old_version(self, uri: str, bucket: str, key: str, version: str) -> Document:
+        """A version of an object, as far as it would be read were it the present one. ``SourceError``."""
+        most = self._config.max_object_bytes
+        answer = self._store.get(bucket, key, 0, most, version=version)
+        try:
+            with closing(answer.body) as file:
+                body = file.read(min(answer.length, _WHOLE_BYTES) + 1)
+        except broken_body():
+            raise UnreadableError("the connection broke") from None
+        if len(body) < answer.length:
+            raise UnreadableError(f"an old version of {answer.length} bytes is not read again")
+        return Document(uri=uri, body=body, path=f"{bucket}/{key}", media_type=answer.media_type)
 
     def diagnose(self) -> Iterator[Diagnosis]:
         """What can be listed and read, bucket by bucket."""

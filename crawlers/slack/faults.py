@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from unsprawl.errors import AuthError, RetryableError, SourceError, UnreadableError
+from unsprawl.errors import AuthError, GoneError, RetryableError, SourceError, UnreadableError
 
 __all__ = ["code_of", "refusal"]
 
@@ -35,8 +35,12 @@ _LATER: Final = frozenset(
         "team_added_to_org",
     }
 )
+_AUTHORS: Final = "take a token of its author or of an administrator, or ask them"
 _MEANING: Final = {
     "access_denied": ("access is denied", ""),
+    "cant_delete_file": ("the token may not delete this file", _AUTHORS),
+    "cant_delete_message": ("the token may not delete this message", _AUTHORS),
+    "cant_update_message": ("the token may not edit this message", _AUTHORS),
     "channel_not_found": (
         "the conversation is not visible to this token",
         "invite the app, or accept the gap",
@@ -44,6 +48,7 @@ _MEANING: Final = {
     "ekm_access_denied": ("the organisation withholds the key of what is in it (EKM)", "ask its owner"),
     "file_deleted": ("the file was deleted", ""),
     "file_not_found": ("the file is not there, or not visible to this token", ""),
+    "message_not_found": ("the message is no longer there", ""),
     "free_team_not_allowed": ("not part of the plan of this workspace", ""),
     "invalid_cursor": ("the place in the listing has expired", ""),
     "method_not_supported_for_channel_type": ("not for this kind of conversation", ""),
@@ -53,6 +58,8 @@ _MEANING: Final = {
     "thread_not_found": ("the thread is no longer there", ""),
     "unknown_method": ("this server does not know the method", ""),
 }
+#: Said of things that were there; `channel_not_found` and `file_not_found` are said of what is hidden too.
+_GONE: Final = frozenset({"file_deleted", "message_not_found", "thread_not_found"})
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}\Z")
 _SCOPES = re.compile(r"[a-z0-9:._, -]{1,200}\Z")
 
@@ -75,7 +82,8 @@ def refusal(method: str, data: Mapping[str, Any], status: int) -> SourceError:
     if code == "missing_scope":
         return UnreadableError(f"{method}: the token lacks a scope ({code})", hint=_needed(data))
     meaning, hint = _MEANING.get(code, ("Slack refused", ""))
-    return UnreadableError(f"{method}: {meaning} ({code or status})", hint=hint)
+    fault = GoneError if code in _GONE else UnreadableError
+    return fault(f"{method}: {meaning} ({code or status})", hint=hint)
 
 
 def _needed(data: Mapping[str, Any]) -> str:

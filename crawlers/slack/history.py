@@ -171,4 +171,4 @@ def fetch_message(
         for event in read_thread(session, place, names, root, lambda _key: None):
             if isinstance(event, Document | Skipped):
                 return event
-    return Skipped(uri, "no longer there")
+    return Skipped(uri, "no longer there", gone=True)

@@ -12,7 +12,7 @@ without Slack.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from unsprawl.config import FilePath, Reference, SourceConfig, resolve
-from unsprawl.crawlers.slack import surroundings
+from unsprawl.crawlers.slack import cleanup, surroundings
 from unsprawl.crawlers.slack.channels import Window, read_conversation
 from unsprawl.crawlers.slack.client import SLACK_API, SlackClient
 from unsprawl.crawlers.slack.discovery import discovered, read_discovered
@@ -35,8 +35,19 @@ from unsprawl.crawlers.slack.history import fetch_message
 from unsprawl.crawlers.slack.messages import Conversation, Message
 from unsprawl.crawlers.slack.session import PAGE, Session, Workspace, asking, conversation
 from unsprawl.crawlers.slack.times import SECOND, duration
-from unsprawl.errors import AuthError, ConfigError, RetryableError, SourceError, UnreadableError
-from unsprawl.records import Checkpoint, Cursor, Diagnosis, Document, Event, Seen, Skipped, Unchanged, Unit
+from unsprawl.errors import AuthError, ConfigError, GoneError, RetryableError, SourceError, UnreadableError
+from unsprawl.records import (
+    Checkpoint,
+    Cleanup,
+    Cursor,
+    Diagnosis,
+    Document,
+    Event,
+    Seen,
+    Skipped,
+    Unchanged,
+    Unit,
+)
 from unsprawl.wire.patience import Patience
 
 __all__ = ["SlackSource"]
@@ -286,6 +297,22 @@ class SlackSource:
             except (UnreadableError, RetryableError) as error:
                 yield Skipped(f"{place.uri}?pins", error.message, error.hint)
 
+    # --- cleaned one by one ----------------------------------------------------------------------
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:  # noqa: ARG002
+        """To delete a message or a file, if it is there; an export cannot be cleaned."""
+        return () if self._config.export is not None else cleanup.cleanups(self._session, uri)
+
+    def clean(
+        self,
+        uri: str,
+        attrs: Mapping[str, Any],  # noqa: ARG002
+        action: str,
+        redact: Callable[[str], str],  # noqa: ARG002
+    ) -> str:
+        """Delete it, if the token may."""
+        return cleanup.clean(self._session, uri, action)
+
     # --- asked for one by one --------------------------------------------------------------------
 
     def fetch(self, uri: str) -> Document | Skipped:
@@ -305,7 +332,7 @@ class SlackSource:
         except AuthError:
             raise
         except SourceError as error:
-            return Skipped(uri, error.message, error.hint)
+            return Skipped(uri, error.message, error.hint, gone=isinstance(error, GoneError))
 
     def _fetch(
         self, workspace: Workspace, uri: str, first: str, second: str, query: str
@@ -332,7 +359,7 @@ class SlackSource:
                 found = surroundings.bookmarks(session, place, names)
             elif query == "about":
                 found = surroundings.about(place, raw, names)
-        return found or Skipped(uri, "no longer there")
+        return found or Skipped(uri, "no longer there", gone=True)
 
     def diagnose(self) -> Iterator[Diagnosis]:
         """Who the token is, which scopes it has, what it reaches, and how fast Slack lets it."""

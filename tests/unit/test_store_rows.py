@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from unsprawl.records import Audience, Environment, Label, Severity, Validity
 from unsprawl.store.memory import MemorySink
-from unsprawl.store.risk import risk
+from unsprawl.store.risk import PRIVILEGES, Exposure, parts, privilege_of, risk
 from unsprawl.store.rows import FIELDS, row, timestamp
 
 CONTRACT = (
@@ -92,19 +93,53 @@ PARTS: dict[str, list[str]] = {
 
 
 def test_risk_spans_its_range() -> None:
-    assert risk("critical", "active", 1.0, "public", "production", "real") == 100
+    worst = Exposure("admin", 400, 12)
+    assert risk("critical", "active", 1.0, "public", "production", "real", worst) == 100
     assert risk("low", "inactive", 0.0, "restricted", "test", "example") == 0
 
 
 @given(st.data())
 def test_worse_in_any_part_is_never_less_risk(data: st.DataObject) -> None:
-    known = {name: data.draw(st.sampled_from(values)) for name, values in PARTS.items()}
+    known: dict[str, Any] = {name: data.draw(st.sampled_from(values)) for name, values in PARTS.items()}
     confidence = data.draw(st.floats(0, 1))
     for name, values in PARTS.items():
         risks = [risk(confidence=confidence, **known | {name: value}) for value in values]
         assert risks == sorted(risks)
+    exposures: dict[str, Any] = {
+        "privilege": PRIVILEGES,
+        "age_days": sorted(data.draw(st.lists(st.floats(-1, 1e4), min_size=2))),
+        "copies": sorted(data.draw(st.lists(st.integers(0, 50), min_size=2))),
+    }
+    held = {name: data.draw(st.sampled_from(values)) for name, values in exposures.items()}
+    for name, steps in exposures.items():
+        risks = [risk(confidence=confidence, **known, exposure=Exposure(**held | {name: at})) for at in steps]
+        assert risks == sorted(risks)
     surer = data.draw(st.floats(confidence, 1))
     assert risk(confidence=confidence, **known) <= risk(confidence=surer, **known)
+
+
+@given(st.data())
+def test_the_parts_multiply_to_the_risk(data: st.DataObject) -> None:
+    known: dict[str, Any] = {name: data.draw(st.sampled_from(values)) for name, values in PARTS.items()}
+    confidence = data.draw(st.floats(0, 1))
+    exposure = Exposure(
+        data.draw(st.sampled_from(PRIVILEGES)), data.draw(st.floats(0, 999)), data.draw(st.integers(0, 99))
+    )
+    given: dict[str, Any] = {"confidence": confidence, "exposure": exposure, **known}
+    factors = [part.factor for part in parts(**given)]
+    assert abs(math.prod(factors) - risk(**given)) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("told", "level"),
+    [
+        ("", "unknown"), ("repo, user", "unknown"), ("AdministratorAccess", "admin"), ("admin:org", "admin"),
+        ("arn:aws:iam::1:root", "admin"), ("*", "admin"), ("read_write", "write"), ("api:write", "write"),
+        ("read-only", "read"), ("read_api", "read"), ("no permissions", "none"), ("unreadable", "unknown"),
+    ],
+)  # fmt: skip
+def test_what_a_check_told_is_a_level(told: str, level: str) -> None:
+    assert privilege_of(told) == level
 
 
 def test_every_combination_of_words_has_a_risk() -> None:

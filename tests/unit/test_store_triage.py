@@ -137,7 +137,7 @@ def test_an_acceptance_ends_by_itself_after_its_last_day(store: Store, clock: Cl
 
 @pytest.mark.parametrize(
     ("status", "until"),
-    [(Status.ACCEPTED, None), (Status.FALSE_POSITIVE, date(2031, 1, 1)), (Status.CLOSED, None)],
+    [(Status.ACCEPTED, None), (Status.FALSE_POSITIVE, date(2031, 1, 1)), (Status.OPEN, None)],
 )
 def test_decisions_that_make_no_sense_are_refused(status: Status, until: date | None) -> None:
     with pytest.raises(ConfigError):

@@ -91,8 +91,13 @@ class JiraServer(LoopbackServer):
             ("POST", r"/changelog/bulkfetch", self._changelogs),
             ("GET", r"/issue/([^/]+)", self._issue),
             ("GET", r"/issue/([^/]+)/(comment|worklog|changelog)", self._listed),
+            ("POST", r"/issue/([^/]+)/comment", self._say),
+            ("GET", r"/issue/([^/]+)/comment/([0-9]+)", self._comment),
+            ("PUT", r"/issue/([^/]+)/comment/([0-9]+)", self._comment),
+            ("DELETE", r"/issue/([^/]+)/comment/([0-9]+)", self._comment),
             ("GET", r"/issue/([^/]+)/remotelink", self._links),
             ("GET", r"/attachment/([0-9]+)", self._attachment),
+            ("DELETE", r"/attachment/([0-9]+)", self._detach),
             ("GET", r"/attachment/content/([0-9]+)", self._content),
         )
         for method, pattern, route in routes:
@@ -317,6 +322,36 @@ class JiraServer(LoopbackServer):
         return self._page(
             request, key, [self._dressed(one) for one in items], 50, 5000 if kind == "worklog" else 100
         )
+
+    def _say(self, request: Request, known: bool, name: str) -> Answer:
+        issue = self._open(name, known)
+        if isinstance(issue, Answer):
+            return issue
+        number = self.site.comment(issue, json.loads(request.body)["body"], author="bot")
+        return data(self._dressed(next(one for one in issue.comments if one["id"] == number)), 201)
+
+    def _comment(self, request: Request, known: bool, name: str, number: str) -> Answer:
+        issue = self._open(name, known)
+        if isinstance(issue, Answer):
+            return issue
+        one = next((one for one in issue.comments if one["id"] == number), None)
+        if one is None:
+            return _error(404, f"Can not find a comment for the id: {number}.")
+        if request.method != "GET" and not known:
+            return _error(401, "You are not authenticated.")
+        if request.method == "DELETE":
+            self.site.uncomment(issue, number)
+            return Answer(204)
+        if request.method == "PUT":
+            self.site.recomment(issue, number, json.loads(request.body)["body"])
+        return data(self._dressed(one))
+
+    def _detach(self, _request: Request, known: bool, number: str) -> Answer:
+        for issue in self.site.issues.values():
+            if number in issue.files and known and not issue.closed:
+                self.site.detach(issue, number)
+                return Answer(204)
+        return _error(404, f"The attachment with id '{number}' does not exist")
 
     def _changelogs(self, request: Request, known: bool) -> Answer:
         asked = json.loads(request.body)

@@ -113,6 +113,18 @@ class JiraSite:
         issue.comments.append({"id": number, "body": text, "author": author, "created": at, "updated": at})
         return number
 
+    def recomment(self, issue: Issue, number: str, text: Any) -> None:
+        """Edit a comment: no history keeps what it was."""
+        at = self._touch(issue)
+        for one in issue.comments:
+            if one["id"] == number:
+                one |= {"body": text, "updated": at}
+
+    def uncomment(self, issue: Issue, number: str) -> None:
+        """Delete a comment, without a trace."""
+        self._touch(issue)
+        issue.comments[:] = [one for one in issue.comments if one["id"] != number]
+
     def work(self, issue: Issue, text: Any, *, author: str = "bob") -> str:
         at = self._touch(issue)
         number = self._next()

@@ -149,6 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._serve()
 
+    def do_DELETE(self) -> None:
+        self._serve()
+
     # --- dispatch ----------------------------------------------------------------------------
 
     def _serve(self) -> None:
@@ -204,6 +207,11 @@ class _Handler(BaseHTTPRequestHandler):
         if digest not in known.manifests:
             self._error(404, "MANIFEST_UNKNOWN")
             return
+        if self.command == "DELETE":
+            del known.manifests[digest]
+            known.tags = {tag: one for tag, one in known.tags.items() if one != digest}
+            self._answer(202)
+            return
         media_type, content = known.manifests[digest]
         headers = {"Content-Type": media_type, "Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
         self._answer(200, content, headers)
@@ -212,6 +220,10 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.registry.repositories.get(name, _Repository()).blobs.get(digest)
         if content is None:
             self._error(404, "BLOB_UNKNOWN")
+            return
+        if self.command == "DELETE":
+            del self.registry.repositories[name].blobs[digest]
+            self._answer(202)
             return
         headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": digest}
         headers |= {"ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
@@ -262,7 +274,8 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         match = re.match(r"/v2/(.+)/(?:tags|manifests|blobs)/", path)
         name = match[1] if match else ""
-        scope = f"repository:{name}:pull" if name else "registry:catalog:*" if "_catalog" in path else ""
+        right = "pull,delete" if self.command == "DELETE" else "pull"
+        scope = f"repository:{name}:{right}" if name else "registry:catalog:*" if "_catalog" in path else ""
         if access.scheme == "basic":
             user, password = self._login()
             if not user or access.users.get(user) != password:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from unsprawl.estate.slack_workspace import Channel, SlackFile, micros
+from unsprawl.estate.slack_workspace import Channel, SlackFile, micros, post
 
 if TYPE_CHECKING:
     from unsprawl.estate.slack_server import SlackServer
@@ -227,7 +228,8 @@ def _files_list(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, A
 def _file(slack: SlackServer, form: _Form) -> SlackFile:
     found = next((one for one in slack.workspace.files if one.raw["id"] == form.get("file")), None)
     if found is None:
-        raise Refused("file_not_found")
+        deleted = form.get("file") in slack.workspace.deleted_files
+        raise Refused("file_deleted" if deleted else "file_not_found")
     return found
 
 
@@ -242,6 +244,41 @@ def _list_items(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, A
     _needs(scopes, "lists:read")
     file = _file(slack, {"file": form.get("list_id", "")})
     return _page(slack, "slackLists.items.list", form, "items", list(file.rows))
+
+
+# --- what people do ------------------------------------------------------------------------------
+
+
+def _post_message(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]:
+    _needs(scopes, "chat:write")
+    channel = _channel(slack, form, None, "read")
+    message = channel.add(post(time.time(), "U0UNSPRAWL", form.get("text", "")))
+    return {"channel": channel.id, "ts": message["ts"], "message": message}
+
+
+def _delete_message(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]:
+    """A bot deletes its own messages, an administrator anybody's: here whoever has the scope does."""
+    _needs(scopes, "chat:write")
+    channel = _channel(slack, form, None, "read")
+    ts = form.get("ts", "")
+    for message in channel.messages:
+        if message["ts"] == ts:
+            channel.delete(message)
+            return {"channel": channel.id, "ts": ts}
+    for replies in channel.threads.values():
+        for message in replies:
+            if message["ts"] == ts:
+                replies.remove(message)
+                return {"channel": channel.id, "ts": ts}
+    raise Refused("message_not_found")
+
+
+def _delete_file(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[str, Any]:
+    _needs(scopes, "files:write")
+    file = _file(slack, form)
+    slack.workspace.files.remove(file)
+    slack.workspace.deleted_files.add(file.raw["id"])
+    return {}
 
 
 # --- discovery -----------------------------------------------------------------------------------
@@ -286,6 +323,8 @@ def _discovery_edits(slack: SlackServer, form: _Form, scopes: _Scopes) -> dict[s
 METHODS: Final[Mapping[str, Callable[[Any, _Form, _Scopes], dict[str, Any]]]] = {
     "auth.test": _auth_test,
     "bookmarks.list": _bookmarks,
+    "chat.delete": _delete_message,
+    "chat.postMessage": _post_message,
     "conversations.history": _history,
     "conversations.info": _info,
     "conversations.list": _conversations_list,
@@ -294,6 +333,7 @@ METHODS: Final[Mapping[str, Callable[[Any, _Form, _Scopes], dict[str, Any]]]] = 
     "discovery.conversations.edits": _discovery_edits,
     "discovery.conversations.history": _discovery_history,
     "discovery.conversations.list": _discovery_list,
+    "files.delete": _delete_file,
     "files.info": _file_info,
     "files.list": _files_list,
     "pins.list": _pins,

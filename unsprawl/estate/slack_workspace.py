@@ -131,6 +131,7 @@ class Workspace:
     users: list[dict[str, Any]] = field(default_factory=list)
     usergroups: list[dict[str, Any]] = field(default_factory=list)
     files: list[SlackFile] = field(default_factory=list)
+    deleted_files: set[str] = field(default_factory=set)
 
     def channel(self, name: str, **raw: Any) -> Channel:
         """A new channel; ``is_private``, ``is_im``, ``is_mpim``, ``is_ext_shared`` and the like as given."""

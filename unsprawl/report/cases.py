@@ -42,10 +42,10 @@ class Case:
     surfaces: Counter[str] = field(default_factory=Counter)
 
 
-def urgency(row: Row) -> tuple[int, int, float, float, str]:
-    """Sorts what to act on first to the front: what works, then the severe, then the risky."""
+def urgency(row: Row) -> tuple[float, bool, int, float, str]:
+    """Sorts what to act on first to the front: the risky, of those what works, then the severe."""
     severity = SEVERITIES.index(row["severity"])
-    return (row["validity"] != "active", severity, -(row["risk"] or 0), -row["confidence"], row["finding"])
+    return (-(row["risk"] or 0), row["validity"] != "active", severity, -row["confidence"], row["finding"])
 
 
 def gather(rows: Iterable[Row], places: int) -> list[Case]:

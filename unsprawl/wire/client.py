@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlencode
 
-from unsprawl.errors import AuthError, RetryableError, UnreadableError
+from unsprawl.errors import AuthError, GoneError, RetryableError, UnreadableError
 from unsprawl.wire import hosts
 from unsprawl.wire.faults import explain
 from unsprawl.wire.pacing import Pace
@@ -90,7 +90,8 @@ class Response:
             raise AuthError(f"{host} refused the credentials for {what} (401)", hint=hint)
         reason = {403: "refused access to", 404: "does not have", 410: "no longer has"}.get(self.status)
         line = f"{host} {reason} {what}" if reason else f"{host} could not give {what}"
-        raise UnreadableError(f"{line} ({self.status})", hint=hint)
+        fault = GoneError if self.status in (404, 410) else UnreadableError
+        raise fault(f"{line} ({self.status})", hint=hint)
 
 
 class Client:
