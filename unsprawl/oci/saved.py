@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ __all__ = [
     "SavedImage",
     "SavedImages",
     "SavedLayer",
+    "hidden_in",
     "is_layout",
     "may_be_layer",
     "saved_folder",
@@ -156,21 +157,25 @@ class SavedImages:
 
     def fate(self, layer: SavedLayer, path: str) -> Mapping[str, Json]:
         """What the layers above do to a file of ``layer``."""
+        return hidden_in(self.stacks(layer.identity), path)
+
+    def stacks(self, identity: str) -> list[dict[str, Any]]:
+        """What lies above a layer, in every image that holds it, for :func:`hidden_in`."""
         stacks = []
         above: dict[str, SavedLayer] = {}
         for image in self.images:
-            positions = [at for at, one in enumerate(image.layers) if one.place == layer.place]
-            if not positions:
-                continue
-            upper = image.layers[positions[-1] + 1 :]
-            above |= {one.place: one for one in upper}
-            steps = [
-                {"places": [("", one.identity, "", -1)], "instruction": one.history.instruction}
-                for one in upper
-            ]
-            stacks.append({"images": max(1, len(image.names)), "layers": steps})
+            positions = [at for at, one in enumerate(image.layers) if one.identity == identity]
+            if positions:
+                # The highest one counts: what the layer brings back itself is not hidden.
+                upper = image.layers[positions[-1] + 1 :]
+                above |= {one.place: one for one in upper}
+                steps = [
+                    {"places": [("", one.identity, "", -1)], "instruction": one.history.instruction}
+                    for one in upper
+                ]
+                stacks.append({"images": max(1, len(image.names)), "layers": steps})
         self._learn_names(above)
-        return fate_of(stacks[:_MOST_STACKS], path, self._missing)
+        return stacks
 
     def _learn_names(self, wanted: Mapping[str, SavedLayer]) -> None:
         """The names of all these layers in one pass: an engine sends the whole image for each."""
@@ -179,9 +184,14 @@ class SavedImages:
             for place, file in self._shelf.files(unknown):
                 keep_names(unknown[place].identity, read_names(file))
 
-    @staticmethod
-    def _missing(_places: object) -> BinaryIO:
-        raise UnreadableError("a layer above is not in the archive")
+
+def hidden_in(stacks: Sequence[Mapping[str, Any]], path: str) -> Mapping[str, Json]:
+    """Which later layer hides a file, by what :meth:`SavedImages.stacks` gave."""
+    return fate_of(stacks[:_MOST_STACKS], path, _missing)
+
+
+def _missing(_places: object) -> BinaryIO:
+    raise UnreadableError("a layer above is not in the archive")
 
 
 def _described(owners: list[SavedImage]) -> dict[str, Json]:

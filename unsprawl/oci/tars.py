@@ -8,11 +8,11 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from unsprawl.errors import UnreadableError
 
-__all__ = ["Content", "Entry", "entries"]
+__all__ = ["Content", "Entry", "Owned", "entries"]
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _LONGEST_EXTENSION: Final = 1 << 20
@@ -54,6 +54,18 @@ class Content(io.RawIOBase):
         view[: len(data)] = data
         self.left -= len(data)
         return len(data)
+
+
+class Owned(Content):
+    """A content with the file it stands in, which is closed with it."""
+
+    def __init__(self, content: Content, file: BinaryIO) -> None:
+        super().__init__(cast("BinaryIO", content), content.left)
+        self._whole = file
+
+    def close(self) -> None:
+        self._whole.close()
+        super().close()
 
 
 def entries(file: BinaryIO) -> Iterator[tuple[Entry, Content]]:
