@@ -112,7 +112,13 @@ class Engine:
             with faults(what):
                 api = self._api()
                 url = f"{api.base_url}/v{api.api_version}{path}"
-                answer = api.get(url, stream=True, timeout=(_CONNECT_SECONDS, self._access.wait))
+                # Docker packs what containers hold, where one says nothing of it.
+                answer = api.get(
+                    url,
+                    stream=True,
+                    timeout=(_CONNECT_SECONDS, self._access.wait),
+                    headers={"accept-encoding": "identity"},
+                )
             if answer.status_code != 200:
                 answer.close()
                 raise answered(answer.status_code, what)
