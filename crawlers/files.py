@@ -13,9 +13,10 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from pathlib import PurePath
 from typing import Annotated, Any, BinaryIO, Final, Literal, cast
@@ -24,10 +25,23 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from unsprawl.config import FilePath, SourceConfig
+from unsprawl.crawlers.layouts import layout_of
 from unsprawl.crawlers.walk import EXCLUDED, Entry, Folder, Rules, as_uri, entry_of, kind_of, unreadable, walk
 from unsprawl.errors import UnreadableError
 from unsprawl.globs import matches
-from unsprawl.records import Cursor, Diagnosis, Document, Event, Seen, Skipped, Stream, Unchanged, Unit
+from unsprawl.oci.saved import SavedImages, may_be_layer, saved_tar
+from unsprawl.records import (
+    Cursor,
+    Diagnosis,
+    Document,
+    Event,
+    Json,
+    Seen,
+    Skipped,
+    Stream,
+    Unchanged,
+    Unit,
+)
 
 __all__ = ["FilesSource"]
 
@@ -63,6 +77,7 @@ class FilesSource:
         self.name = name
         self._config = config
         self._flags = _FLAGS | (0 if config.follow_symlinks else _NO_LINK)
+        self._saved: tuple[str, SavedImages] | None = None
 
     @property
     def reads_in(self) -> Literal["worker", "coordinator"]:
@@ -102,6 +117,7 @@ class FilesSource:
         unchanged = 0
         for folder in cast("Iterable[Folder]", unit.data["folders"]):
             base = as_uri(folder.path)
+            layout = layout_of(folder.path)
             for entry in folder.entries:
                 name = entry[0]
                 uri = base + as_uri(name)[7:]
@@ -117,6 +133,8 @@ class FilesSource:
                 if isinstance(body, str):
                     yield Skipped(uri, body, excluded=True)
                     continue
+                path = folder.path + name
+                attrs, member_attrs = layout.of(name) if layout else ({}, partial(self._of_archive, path))
                 yield Document(
                     uri=uri,
                     body=body,
@@ -124,6 +142,8 @@ class FilesSource:
                     key=uri,
                     version=version,
                     modified_at=_moment(entry[2]),
+                    attrs=attrs,
+                    member_attrs=member_attrs,
                 )
         if unchanged:
             yield Unchanged(unchanged)
@@ -189,6 +209,14 @@ class FilesSource:
         finally:
             os.close(descriptor)
         return self._stream(path, None) if total > _WHOLE_BYTES else b"".join(pieces)
+
+    def _of_archive(self, path: str, member: str) -> Mapping[str, Json]:
+        """What is known of a member where the file holds saved images: its layer, and what hides it."""
+        if not may_be_layer(member):
+            return {}
+        if self._saved is None or self._saved[0] != path:
+            self._saved = (path, saved_tar(partial(self._stream(path, None).open, 0)))
+        return self._saved[1].member_attrs(member)
 
     def _stream(self, path: str, size: int | None) -> Stream:
         def opened(offset: int) -> BinaryIO:

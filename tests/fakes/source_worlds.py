@@ -8,6 +8,7 @@ what is refused there.
 from __future__ import annotations
 
 import base64
+import gzip
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from objects import Blob, ObjectServer, Refuse, serving
 from slack_worlds import NOON, small, ts_of
 
 from unsprawl.crawlers.confluence.source import ConfluenceSource
+from unsprawl.crawlers.engine.source import EngineSource
 from unsprawl.crawlers.files import FilesSource
 from unsprawl.crawlers.jira.source import JiraSource
 from unsprawl.crawlers.memory import MemorySource
@@ -31,6 +33,7 @@ from unsprawl.crawlers.registry.source import RegistrySource
 from unsprawl.crawlers.s3.source import S3Source
 from unsprawl.crawlers.slack.source import SlackSource
 from unsprawl.estate.confluence_server import ConfluenceServer
+from unsprawl.estate.engine_server import EngineServer, RunContainer
 from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.loopback import Fault
 from unsprawl.estate.push import push
@@ -184,6 +187,42 @@ def _registry(_folder: Path, stack: ExitStack) -> World:
         credentials=(password, base64.b64encode(f"bot:{password}".encode()).decode()),
         unreachable=lambda: build_source("http://127.0.0.1:9"),
         gone=f"{top}/team/many@sha256:{'0' * 64}",
+    )
+
+
+@world("engine")
+def _engine(_folder: Path, stack: ExitStack) -> World:
+    server = stack.enter_context(EngineServer())
+    layers = [layer({f"l{number}": os.urandom(3000)}) for number in range(3)]
+    server.images = {f"many:{n}": build([Step("COPY", layers[n % 3])], env=[f"N={n}"]) for n in range(5)}
+    server.containers = [
+        RunContainer("c" * 64, "web", "many:0", added={"/a \x1b#?é": b"new"}, log=b"hello\n"),
+        RunContainer("d" * 64, "shut", "many:0", log=None),
+    ]
+    server.images["gone:1"] = build([Step("COPY", layers[0])], env=["N=gone"])
+    gone = server.images["gone:1"].blobs[0].digest
+    server.faults = [Fault(f"/images/{gone}/json", 404)]
+
+    def build_source(url: str = server.url) -> Source:
+        source = EngineSource("host", EngineSource.Config(base_url=url, logs=True, max_wait=5.0))
+        stack.callback(source.close)
+        return source
+
+    top = f"engine://{server.url.removeprefix('http://')}"
+    names = [name for name in server.images if name != "gone:1"]
+    bodies: dict[str, bytes | None] = {
+        f"{top}/images/{server.images[name].blobs[0].digest}": None for name in names
+    }
+    bodies |= {f"{top}/layers/{one.diff_id}": gzip.decompress(one.blob.data) for one in layers}
+    bodies |= {f"{top}/containers/{one.identity}": None for one in server.containers}
+    bodies |= {f"{top}/containers/{'c' * 64}/log": b"hello\n"}
+    bodies |= {f"{top}/containers/{'c' * 64}/files/a%20%1B%23%3F%C3%A9": b"new"}
+    return World(
+        build_source,
+        bodies,
+        refused=frozenset({f"{top}/images/{gone}", f"{top}/containers/{'d' * 64}/log"}),
+        unreachable=lambda: build_source("http://127.0.0.1:9"),
+        gone=f"{top}/layers/sha256:{'0' * 64}",
     )
 
 

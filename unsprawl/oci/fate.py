@@ -10,7 +10,7 @@ from unsprawl.oci.images import short
 from unsprawl.oci.layers import LayerNames, NamesCache, member_path, read_names
 from unsprawl.records import Json
 
-__all__ = ["fate_of"]
+__all__ = ["fate_of", "keep_names", "knows_names"]
 
 _cache: Final = NamesCache()
 _DONE: Final = {"deletes": "deleted", "overwrites": "overwritten"}
@@ -81,3 +81,13 @@ def _names(
             names = read_names(file)
         _cache.put(digest, names)
     return names
+
+
+def knows_names(digest: str) -> bool:
+    """Whether the names of this layer are at hand."""
+    return _cache.get(digest) is not None
+
+
+def keep_names(digest: str, names: LayerNames) -> None:
+    """Names that somebody else read: an archive that is read in its order gives those of all its layers."""
+    _cache.put(digest, names)
