@@ -2,17 +2,19 @@
 
 Every layer is read once, whatever carries it, as one document: its packed blob. A file that a later
 layer deletes is still in there, and the finding says which layer hides it. Configurations (env,
-labels, history, commands) and annotations are documents of their repository.
+labels, history, commands) and manifests (annotations) are documents of their repository.
 
     registry://HOST/REPOSITORY@DIGEST             a layer
     registry://HOST/REPOSITORY@DIGEST#config      the configuration of an image
-    registry://HOST/REPOSITORY@DIGEST#manifest    a manifest or index, for its annotations
+    registry://HOST/REPOSITORY@DIGEST#manifest    a manifest or index
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -22,11 +24,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
-from unsprawl.crawlers.enumeration import Enumeration
+from unsprawl.crawlers.registry.enumeration import Enumeration
 from unsprawl.errors import ConfigError, RetryableError, SourceError, UnreadableError
+from unsprawl.oci import signed
 from unsprawl.oci.distribution import Distribution, is_name
 from unsprawl.oci.images import Descriptor, is_digest
 from unsprawl.records import (
+    Audience,
     Checkpoint,
     Cursor,
     Diagnosis,
@@ -48,6 +52,8 @@ from unsprawl.wire.patience import Patience
 __all__ = ["RegistrySource"]
 
 _URI: Final = re.compile(r"registry://[^/]+/(?P<name>[^@]+)@(?P<digest>[^#]+)(?:#(?P<kind>config|manifest))?")
+#: Small requests of one enumeration at a time.
+_ABREAST: Final = 8
 #: A checkpoint stands after this many small documents of a repository.
 _CHECKPOINT_EVERY: Final = 50
 
@@ -60,8 +66,10 @@ class RegistrySource:
     class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Keys of a source of ``type: registry``.
 
-        ``repositories`` are names or globs (default: the whole catalog), ``tags`` globs.
-        ``platforms`` is ``all`` or a list such as ``[linux/amd64]``. ``user`` and ``token`` log in;
+        ``repositories`` are names or globs (default: the whole catalog), ``tags`` globs. ``untagged``
+        manifests are read where the registry tells them. ``platforms`` is ``all`` or a list such as
+        ``[linux/amd64]``. ``referrers`` says for which manifests signatures and the like are asked for.
+        ``user`` and ``token`` log in;
         a ``token`` alone is sent as it is. ``token_realms`` are other hosts that may see the login.
         ``max_layer_bytes`` skips packed layers above it, ``max_wait`` is the patience in seconds.
         """
@@ -69,7 +77,9 @@ class RegistrySource:
         url: str
         repositories: tuple[str, ...] = ()
         tags: tuple[str, ...] = ()
+        untagged: bool = True
         platforms: Literal["all"] | tuple[str, ...] = "all"
+        referrers: Literal["new", "always", "never"] = "new"
         user: str = ""
         token: Reference | None = None
         token_realms: tuple[str, ...] = ()
@@ -89,13 +99,14 @@ class RegistrySource:
 
     # --- the work ----------------------------------------------------------------------------
 
-    def units(self, seen: Seen) -> Iterator[Unit | Skipped]:  # noqa: ARG002 - layers are asked for when read
-        """One unit a repository (its configurations and annotations), then one a distinct layer."""
+    def units(self, seen: Seen) -> Iterator[Unit | Skipped]:
+        """One unit a repository (its configurations and manifests), then one a distinct layer."""
         registry = self._registry()
         registry.ping()
-        selection = Enumeration(registry, self.host, self.config)
-        yield from selection.repositories()
-        yield from selection.layers()
+        with ThreadPoolExecutor(_ABREAST, "unsprawl-registry") as pool:
+            walk = Enumeration(registry, self.host, self.config, seen, pool)
+            yield from walk.repositories()
+            yield from walk.layers()
 
     def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
         """Documents of a repository in the order of their digests, or the one document of a layer."""
@@ -114,6 +125,7 @@ class RegistrySource:
         try:
             if match["kind"] == "manifest":
                 _, media_type, body = registry.manifest(name, descriptor.digest)
+                body, media_type = _readable(body, media_type)
                 return Document(uri=uri, body=body, media_type=media_type, version=descriptor.digest)
             if match["kind"] == "config":
                 return Document(uri=uri, body=registry.blob(name, descriptor), version=descriptor.digest)
@@ -167,24 +179,21 @@ class RegistrySource:
         items = [item for item in unit.data["items"] if item["digest"] >= start]
         for count, item in enumerate(items, start=1):
             uri = f"registry://{self.host}/{name}@{item['digest']}#{item['kind']}"
-            if seen(uri) == item["digest"]:
+            if seen(uri) == item["version"]:
                 yield Unchanged()
             else:
-                yield self._small_document(name, item, uri)
+                yield self._small_document(name, item, uri, Audience(unit.data["audience"]))
             if count % _CHECKPOINT_EVERY == 0 and count < len(items):
                 yield Checkpoint({"at": items[count]["digest"]})
         # The next run begins at the start: a new digest may sort anywhere.
         yield Checkpoint({})
 
-    def _small_document(self, name: str, item: Mapping[str, Any], uri: str) -> Document | Skipped:
-        registry = self._registry()
+    def _small_document(
+        self, name: str, item: Mapping[str, Any], uri: str, audience: Audience
+    ) -> Document | Skipped:
         media_type = item["media_type"]
         try:
-            if item["kind"] == "manifest":
-                _, media_type, body = registry.manifest(name, item["digest"])
-            else:
-                descriptor = Descriptor(item["digest"], media_type, item["size"])
-                body = registry.blob(name, descriptor)
+            body, media_type = self._small_body(name, item)
         except (UnreadableError, RetryableError) as error:
             return Skipped(uri, error.message, error.hint)
         where = "configuration" if item["kind"] == "config" else "manifest"
@@ -195,17 +204,32 @@ class RegistrySource:
             body=body,
             media_type=media_type,
             key=uri,
-            version=item["digest"],
+            version=item["version"],
             author=item["author"] or None,
             modified_at=item["created"],
+            audience=audience,
             attrs=_known(
                 registry=self.host,
                 digest=item["digest"],
                 images=item["images"],
                 image_count=item["image_count"],
                 platform=item["platform"],
+                artifact=item["artifact"],
+                about=item["about"],
             ),
         )
+
+    def _small_body(self, name: str, item: Mapping[str, Any]) -> tuple[bytes, str]:
+        """Body and media type: what the enumeration kept, else from the registry."""
+        registry, media_type = self._registry(), item["media_type"]
+        body = zlib.decompress(item["body"]) if item["body"] else None
+        if item["kind"] != "manifest":
+            return body or registry.blob(
+                name, Descriptor(item["digest"], media_type, item["size"])
+            ), media_type
+        if body is None:
+            _, media_type, body = registry.manifest(name, item["digest"])
+        return _readable(body, media_type)
 
     def _read_layer(self, unit: Unit, seen: Seen) -> Iterator[Event]:
         data = unit.data
@@ -235,6 +259,9 @@ class RegistrySource:
                 images=data["images"],
                 image_count=data["image_count"],
                 platform=", ".join(data["platforms"]),
+                artifact=data["artifact"],
+                about=data["about"],
+                **data["origin"],
             ),
             member_attrs=partial(self._fate, data["stacks"]),
         )
@@ -283,6 +310,11 @@ class RegistrySource:
 def _known(**attrs: Json) -> dict[str, Json]:
     """Only what is known: an empty attribute says nothing."""
     return {name: value for name, value in attrs.items() if value not in ("", [], None)}
+
+
+def _readable(body: bytes, media_type: str) -> tuple[bytes, str]:
+    """A manifest as it is examined: that of the first schema with its history unpacked."""
+    return (signed.readable(body), "application/json") if signed.is_first_schema(body) else (body, media_type)
 
 
 def _line(error: SourceError) -> str:

@@ -25,6 +25,7 @@ __all__ = ["Access", "Fault", "RegistryServer", "Request"]
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
 _BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})")
 _UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([0-9a-z]*)")
+_REFERRERS = re.compile(r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})")
 _TAGS = re.compile(r"/v2/(.+)/tags/list")
 
 
@@ -33,7 +34,7 @@ class Fault:
     """What goes wrong when a request's path matches ``path``, ``times`` times (-1: always).
 
     ``status`` with ``headers`` is answered instead; or the body is changed by ``spoil``, or breaks
-    off after ``cut`` bytes though the length promised more.
+    off after ``cut`` bytes though the length promised more. ``method`` limits it to one.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Fault:
     spoil: Callable[[bytes], bytes] | None = None
     cut: int | None = None
     times: int = -1
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class RegistryServer:
     def __init__(self, access: Access | None = None, port: int = 0, *, ranges: bool = True) -> None:
         self.access = access
         self.ranges = ranges
+        self.referrers = False
+        """Whether it lists what is attached to a manifest; older registries answer 404."""
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.repositories: dict[str, _Repository] = {}
@@ -110,10 +114,10 @@ class RegistryServer:
         """The requests whose path matches the pattern, in order."""
         return [one for one in list(self.requests) if one.method == method and re.search(path, one.path)]
 
-    def fault(self, path: str) -> Fault | None:
+    def fault(self, method: str, path: str) -> Fault | None:
         with self.lock:
             for fault in self.faults:
-                if fault.times and re.search(fault.path, path):
+                if fault.times and fault.method in ("", method) and re.search(fault.path, path):
                     fault.times -= 1
                     return fault
         return None
@@ -158,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         headers = {key.lower(): value for key, value in self.headers.items()}
         self.registry.requests.append(Request(self.command, path, url.query, headers))
-        self._fault = self.registry.fault(path)
+        self._fault = self.registry.fault(self.command, path)
         if self._fault is not None and self._fault.status:
             self._answer(self._fault.status, b"", dict(self._fault.headers))
             return
@@ -185,6 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._manifest(match[1], match[2], body)
         elif match := _BLOB.fullmatch(path):
             self._blob(match[1], match[2])
+        elif self.registry.referrers and (match := _REFERRERS.fullmatch(path)):
+            self._attached(match[1], match[2])
         elif match := _UPLOAD.fullmatch(path):
             self._upload(match[1], match[2], body)
         else:
@@ -207,6 +213,18 @@ class _Handler(BaseHTTPRequestHandler):
         media_type, content = known.manifests[digest]
         headers = {"Content-Type": media_type, "Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
         self._answer(200, content, headers)
+
+    def _attached(self, name: str, digest: str) -> None:
+        known = self.registry.repositories.get(name, _Repository())
+        manifests = []
+        for own, (media_type, body) in known.manifests.items():
+            content = json.loads(body)
+            if (content.get("subject") or {}).get("digest") == digest:
+                described = {"mediaType": media_type, "digest": own, "size": len(body)}
+                manifests.append({**described, "artifactType": content.get("artifactType", "")})
+        media_type = "application/vnd.oci.image.index.v1+json"
+        content = {"schemaVersion": 2, "mediaType": media_type, "manifests": manifests}
+        self._json(content, headers={"Content-Type": media_type})
 
     def _blob(self, name: str, digest: str) -> None:
         content = self.registry.repositories.get(name, _Repository()).blobs.get(digest)
@@ -260,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
         access = self.registry.access
         if access is None:
             return False
-        match = re.match(r"/v2/(.+)/(?:tags|manifests|blobs)/", path)
+        match = re.match(r"/v2/(.+)/(?:tags|manifests|blobs|referrers)/", path)
         name = match[1] if match else ""
         scope = f"repository:{name}:pull" if name else "registry:catalog:*" if "_catalog" in path else ""
         if access.scheme == "basic":
