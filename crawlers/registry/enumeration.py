@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Final, Protocol
 
-from unsprawl.crawlers.registry.listing import Catalog, Listing, Reference, Repository
+from unsprawl.crawlers.registry.listing import Catalog, Listing, Reference, Refused, Repository
 from unsprawl.crawlers.registry.nodes import Node, Nodes, version_of
 from unsprawl.errors import AuthError, RetryableError, SourceError, UnreadableError
 from unsprawl.globs import matches
@@ -125,6 +125,9 @@ class Enumeration:
         for repository in self._repositories():
             name = repository.name
             uri = f"registry://{self._host}/{name}"
+            if isinstance(repository, Refused):
+                yield Skipped(uri, repository.error.message, repository.error.hint, parents=(name,))
+                continue
             if not is_name(name):
                 yield Skipped(uri, "not a repository name", parents=(name,))
                 continue
@@ -142,7 +145,7 @@ class Enumeration:
             except (UnreadableError, AuthError) as error:
                 yield Skipped(uri, error.message, error.hint, parents=(name,))
 
-    def _repositories(self) -> Iterator[Repository]:
+    def _repositories(self) -> Iterator[Repository | Refused]:
         wanted = self._selection.repositories
         globs = [name for name in wanted if not is_name(name)]
         listed = {name for name in wanted if is_name(name)}
@@ -150,7 +153,9 @@ class Enumeration:
         if globs or not wanted:
             for repository in self._listing.repositories():
                 name = repository.name
-                if name not in listed and (not wanted or _matches(name, globs)):
+                if isinstance(repository, Refused):
+                    yield repository
+                elif name not in listed and (not wanted or _matches(name, globs)):
                     listed.add(name)
                     yield repository
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from unsprawl.errors import AuthError, SourceError, UnreadableError
 from unsprawl.oci.distribution import Distribution
 from unsprawl.records import Audience
 
-__all__ = ["Catalog", "Listing", "Reference", "Repository"]
+__all__ = ["Catalog", "Listing", "Reference", "Refused", "Repository", "each"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,29 @@ class Reference:
     fleeting: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A namespace that cannot be listed, and why."""
+
+    name: str
+    error: SourceError
+
+
+def each(
+    names: Iterable[str], repositories: Callable[[str], Iterator[Repository]]
+) -> Iterator[Repository | Refused]:
+    """The repositories of each namespace. One that is refused leaves the others alone."""
+    for name in names:
+        try:
+            yield from repositories(name)
+        except (AuthError, UnreadableError) as error:
+            yield Refused(name, error)
+
+
 class Listing(Protocol):
     """How one kind of registry is enumerated. Raises ``SourceError``; threads do not share it."""
 
-    def repositories(self) -> Iterator[Repository]:
+    def repositories(self) -> Iterator[Repository | Refused]:
         """All that the account can see, in the registry's order."""
         ...
 

@@ -25,10 +25,13 @@ import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
 from unsprawl.crawlers.registry.enumeration import Enumeration
+from unsprawl.crawlers.registry.kinds import Kind, Kinds
+from unsprawl.crawlers.registry.listing import Catalog, Refused
 from unsprawl.errors import ConfigError, RetryableError, SourceError, UnreadableError
 from unsprawl.oci import signed
-from unsprawl.oci.distribution import Distribution, is_name
+from unsprawl.oci.distribution import Distribution, is_name, is_tag
 from unsprawl.oci.images import Descriptor, is_digest
+from unsprawl.oci.quota import Quota
 from unsprawl.records import (
     Audience,
     Checkpoint,
@@ -43,6 +46,7 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.secret import Secret
 from unsprawl.wire import hosts
 from unsprawl.wire.bearer import BearerFlow
 from unsprawl.wire.client import Client
@@ -71,7 +75,10 @@ class RegistrySource:
         ``[linux/amd64]``. ``referrers`` says for which manifests signatures and the like are asked for.
         ``user`` and ``token`` log in;
         a ``token`` alone is sent as it is. ``token_realms`` are other hosts that may see the login.
-        ``max_layer_bytes`` skips packed layers above it, ``max_wait`` is the patience in seconds.
+        ``listing`` is the kind of registry, ``namespaces`` whose repositories are meant; ``api_url`` and
+        ``api_token`` are the API beside the registry; ``region`` and ``profile`` belong to clouds.
+        ``max_layer_bytes`` skips packed layers above it, ``max_wait`` is the patience in seconds,
+        ``keep_pulls`` are left to others where the registry counts them.
         """
 
         url: str
@@ -83,7 +90,14 @@ class RegistrySource:
         user: str = ""
         token: Reference | None = None
         token_realms: tuple[str, ...] = ()
+        listing: Kind = "auto"
+        namespaces: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+        api_url: str = ""
+        api_token: Reference | None = None
+        region: str = ""
+        profile: str = ""
         max_layer_bytes: _Positive | None = None
+        keep_pulls: Annotated[int, msgspec.Meta(ge=0)] = 0
         max_wait: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 300.0
         request_interval: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
 
@@ -95,6 +109,7 @@ class RegistrySource:
         self.config = config
         self.host = urlsplit(hosts.base_url(config.url)).netloc
         self._opened: Distribution | None = None
+        self._kind: Kinds | None = None
         self._lock = Lock()
 
     # --- the work ----------------------------------------------------------------------------
@@ -104,7 +119,8 @@ class RegistrySource:
         registry = self._registry()
         registry.ping()
         with ThreadPoolExecutor(_ABREAST, "unsprawl-registry") as pool:
-            walk = Enumeration(registry, self.host, self.config, seen, pool)
+            listing, required = self._kinds().listing(registry), self._kinds().required
+            walk = Enumeration(registry, self.host, self.config, seen, pool, listing, required)
             yield from walk.repositories()
             yield from walk.layers()
 
@@ -145,24 +161,33 @@ class RegistrySource:
         except SourceError as error:
             yield Diagnosis(f"reach {self.host}", ok=False, hint=_line(error))
             return
-        how = "with credentials" if self.config.token else "anonymously"
+        how = "with credentials" if registry.logged_in else "anonymously"
         yield Diagnosis(f"reach {self.host} {how}", ok=True)
         names = [name for name in self.config.repositories if is_name(name)]
         if len(names) < len(self.config.repositories) or not names:
+            kind = self._kinds().kind
+            what = "list the catalog" if kind == "catalog" else f"list the repositories ({kind})"
             try:
-                first = next(registry.repositories(), None)
+                listing = self._kinds().listing(registry) or Catalog(registry)
+                first = next(listing.repositories(), None)
+                if isinstance(first, Refused):
+                    raise first.error
             except SourceError as error:
-                yield Diagnosis("list the catalog", ok=False, hint=_line(error))
+                yield Diagnosis(what, ok=False, hint=_line(error))
                 return
-            yield Diagnosis("list the catalog", ok=True, hint="" if first else "it is empty")
-            names = [*names, first] if first else names
+            yield Diagnosis(what, ok=True, hint="" if first else "it is empty")
+            names = [*names, first.name] if first else names
         for name in names[:20]:
             try:
-                next(registry.tags(name), None)
+                tag = next(registry.tags(name), None)
+                if tag is not None and is_tag(tag):
+                    registry.head(name, tag)
             except SourceError as error:
                 yield Diagnosis(f"read {name}", ok=False, hint=_line(error))
             else:
                 yield Diagnosis(f"read {name}", ok=True)
+        if registry.quota.remaining is not None:
+            yield Diagnosis("pulls that the registry counts", ok=True, hint=str(registry.quota.remaining))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -170,6 +195,8 @@ class RegistrySource:
             if self._opened is not None:
                 self._opened.client.close()
                 self._opened = None
+            if self._kind is not None:
+                self._kind.close()
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -293,18 +320,31 @@ class RegistrySource:
         with self._lock:
             if self._opened is None:
                 config = self.config
-                token = resolve(config.token, f"sources.{self.name}.token") if config.token else None
+                token = self._resolved("token")
+                kinds = self._kind = Kinds(self.name, config, token, self._resolved("api_token"))
                 if config.user and token is None:
                     raise ConfigError(f"sources.{self.name}: `user` without `token`", hint="give both")
-                flow = BearerFlow(config.url, config.user, token, config.token_realms)
+                fresh = kinds.fresh_login()
+                realms = (*config.token_realms, *kinds.realms())
+                secret = None if fresh else token
+                flow = BearerFlow(config.url, config.user, secret, realms, fresh=fresh)
                 client = Client(
                     config.url,
                     credentials=flow,
                     patience=Patience(total=config.max_wait),
                     pace=Pace(config.request_interval),
                 )
-                self._opened = Distribution(client, flow)
+                self._opened = Distribution(client, flow, Quota(config.keep_pulls))
             return self._opened
+
+    def _kinds(self) -> Kinds:
+        self._registry()
+        assert self._kind is not None
+        return self._kind
+
+    def _resolved(self, key: str) -> Secret | None:
+        reference = getattr(self.config, key)
+        return resolve(reference, f"sources.{self.name}.{key}") if reference else None
 
 
 def _known(**attrs: Json) -> dict[str, Json]:

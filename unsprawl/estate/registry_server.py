@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-__all__ = ["Access", "Fault", "RegistryServer", "Request"]
+__all__ = ["Access", "Answer", "Fault", "RegistryServer", "Request"]
 
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
 _BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})")
@@ -72,6 +72,10 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
 
 
+#: Status, headers and content of an answer.
+Answer: TypeAlias = tuple[int, Mapping[str, str], object]
+
+
 @dataclass(slots=True)
 class _Repository:
     manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -87,6 +91,10 @@ class RegistryServer:
         self.ranges = ranges
         self.referrers = False
         """Whether it lists what is attached to a manifest; older registries answer 404."""
+        self.more: Callable[[Request, bytes], Answer | None] | None = None
+        """What else this host answers, such as a vendor's own API. None leaves it to the registry."""
+        self.headers: dict[str, str] = {}
+        """Sent with every answer, such as what is left of a limit."""
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.repositories: dict[str, _Repository] = {}
@@ -161,10 +169,14 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(url.path)
         body = self._body()
         headers = {key.lower(): value for key, value in self.headers.items()}
-        self.registry.requests.append(Request(self.command, path, url.query, headers))
+        request = Request(self.command, path, url.query, headers)
+        self.registry.requests.append(request)
         self._fault = self.registry.fault(self.command, path)
         if self._fault is not None and self._fault.status:
             self._answer(self._fault.status, b"", dict(self._fault.headers))
+            return
+        if self.registry.more is not None and (answer := self.registry.more(request, body)) is not None:
+            self._json(answer[2], answer[0], answer[1])
             return
         if path == "/token":
             self._token()
@@ -346,7 +358,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.spoil is not None:
             body = fault.spoil(body)
         self.send_response(status)
-        for key, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+        for key, value in {
+            "Content-Length": str(len(body)),
+            **self.registry.headers,
+            **(headers or {}),
+        }.items():
             self.send_header(key, value)
         self.end_headers()
         if self.command == "HEAD":

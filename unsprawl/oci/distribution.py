@@ -58,6 +58,11 @@ class Distribution:
         self._flow = flow
         self._lists_referrers = True
 
+    @property
+    def logged_in(self) -> bool:
+        """Whether there are credentials, good or not."""
+        return self._flow.given
+
     def ping(self) -> None:
         """Raise unless a registry answers here and takes the credentials, as far as it can be told."""
         try:
