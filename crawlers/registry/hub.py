@@ -81,6 +81,6 @@ class Hub:
 
 
 def _next(_answer: Response, content: Any, params: Mapping[str, str]) -> Mapping[str, str] | None:
-    """Pages are numbered; ``next`` says whether there is another."""
-    more = isinstance(content, dict) and bool(content.get("next"))
+    """Pages are numbered; ``next`` says whether there is another. An empty one is the last."""
+    more = isinstance(content, dict) and bool(content.get("next")) and bool(content.get("results"))
     return {**params, "page": str(int(params["page"]) + 1)} if more else None

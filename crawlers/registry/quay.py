@@ -51,5 +51,5 @@ class Quay:
 
 
 def _next(_answer: Response, content: Any, params: Mapping[str, str]) -> Mapping[str, str] | None:
-    more = isinstance(content, dict) and content.get("has_additional") is True
+    more = isinstance(content, dict) and content.get("has_additional") is True and bool(content.get("tags"))
     return {**params, "page": str(int(params["page"]) + 1)} if more else None

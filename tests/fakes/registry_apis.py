@@ -232,7 +232,7 @@ def azure(server: RegistryServer, token: str) -> Api:
         last = query(request).get("last", "")
         rest = [(digest, tags) for digest, tags in images(server, name) if digest > last]
         rows: list[dict[str, Any]] = [
-            {"digest": digest, **({"tags": tags} if tags else {})} for digest, tags in rest[:PAGE]
+            {"digest": digest} | ({"tags": tags} if tags else {}) for digest, tags in rest[:PAGE]
         ]
         more = urlencode({"last": rest[PAGE - 1][0], "n": PAGE}) if len(rest) > PAGE else ""
         link = {"Link": f'</acr/v1/{name}/_manifests?{more}>; rel="next"'} if more else {}
@@ -258,9 +258,9 @@ def google(server: RegistryServer, token: str) -> Api:
         top = f"projects/{project}/locations/{location}/repositories"
         if not rest:
             found = sorted({name.split("/")[1] for name in names(server, f"{project}/")})
-            rows = [{"name": f"{top}/{one}", "format": "DOCKER"} for one in found]
-            return paged(request, "repositories", [{"name": f"{top}/pip", "format": "PYTHON"}, *rows])
-        rows = [
+            docker = [{"name": f"{top}/{one}", "format": "DOCKER"} for one in found]
+            return paged(request, "repositories", [{"name": f"{top}/pip", "format": "PYTHON"}, *docker])
+        rows: list[dict[str, Any]] = [
             {
                 "name": f"{top}/{rest[0]}/dockerImages/{quote(name.split('/', 2)[2], safe='')}@{digest}",
                 "uri": f"europe-west3-docker.pkg.dev/{name}@{digest}",
