@@ -2,17 +2,19 @@
 
 Every layer is read once, whatever carries it, as one document: its packed blob. A file that a later
 layer deletes is still in there, and the finding says which layer hides it. Configurations (env,
-labels, history, commands) and annotations are documents of their repository.
+labels, history, commands) and manifests (annotations) are documents of their repository.
 
     registry://HOST/REPOSITORY@DIGEST             a layer
     registry://HOST/REPOSITORY@DIGEST#config      the configuration of an image
-    registry://HOST/REPOSITORY@DIGEST#manifest    a manifest or index, for its annotations
+    registry://HOST/REPOSITORY@DIGEST#manifest    a manifest or index
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -22,12 +24,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
-from unsprawl.crawlers.enumeration import Enumeration
 from unsprawl.crawlers.registry import cleanup
+from unsprawl.crawlers.registry.enumeration import Enumeration
+from unsprawl.crawlers.registry.kinds import Kind, Kinds
+from unsprawl.crawlers.registry.listing import Catalog, Refused
 from unsprawl.errors import ConfigError, GoneError, RetryableError, SourceError, UnreadableError
-from unsprawl.oci.distribution import Distribution, is_name
+from unsprawl.oci import signed
+from unsprawl.oci.distribution import Distribution, is_name, is_tag
 from unsprawl.oci.images import Descriptor, is_digest
+from unsprawl.oci.quota import Quota
 from unsprawl.records import (
+    Audience,
     Checkpoint,
     Cleanup,
     Cursor,
@@ -41,6 +48,7 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.secret import Secret
 from unsprawl.wire import hosts
 from unsprawl.wire.bearer import BearerFlow
 from unsprawl.wire.client import Client
@@ -50,6 +58,8 @@ from unsprawl.wire.patience import Patience
 __all__ = ["RegistrySource"]
 
 _URI: Final = re.compile(r"registry://[^/]+/(?P<name>[^@]+)@(?P<digest>[^#]+)(?:#(?P<kind>config|manifest))?")
+#: Small requests of one enumeration at a time.
+_ABREAST: Final = 8
 #: A checkpoint stands after this many small documents of a repository.
 _CHECKPOINT_EVERY: Final = 50
 
@@ -62,20 +72,34 @@ class RegistrySource:
     class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Keys of a source of ``type: registry``.
 
-        ``repositories`` are names or globs (default: the whole catalog), ``tags`` globs.
-        ``platforms`` is ``all`` or a list such as ``[linux/amd64]``. ``user`` and ``token`` log in;
+        ``repositories`` are names or globs (default: the whole catalog), ``tags`` globs. ``untagged``
+        manifests are read where the registry tells them. ``platforms`` is ``all`` or a list such as
+        ``[linux/amd64]``. ``referrers`` says for which manifests signatures and the like are asked for.
+        ``user`` and ``token`` log in;
         a ``token`` alone is sent as it is. ``token_realms`` are other hosts that may see the login.
-        ``max_layer_bytes`` skips packed layers above it, ``max_wait`` is the patience in seconds.
+        ``listing`` is the kind of registry, ``namespaces`` whose repositories are meant; ``api_url`` and
+        ``api_token`` are the API beside the registry; ``region`` and ``profile`` belong to clouds.
+        ``max_layer_bytes`` skips packed layers above it, ``max_wait`` is the patience in seconds,
+        ``keep_pulls`` are left to others where the registry counts them.
         """
 
         url: str
         repositories: tuple[str, ...] = ()
         tags: tuple[str, ...] = ()
+        untagged: bool = True
         platforms: Literal["all"] | tuple[str, ...] = "all"
+        referrers: Literal["new", "always", "never"] = "new"
         user: str = ""
         token: Reference | None = None
         token_realms: tuple[str, ...] = ()
+        listing: Kind = "auto"
+        namespaces: tuple[Annotated[str, msgspec.Meta(min_length=1)], ...] = ()
+        api_url: str = ""
+        api_token: Reference | None = None
+        region: str = ""
+        profile: str = ""
         max_layer_bytes: _Positive | None = None
+        keep_pulls: Annotated[int, msgspec.Meta(ge=0)] = 0
         max_wait: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 300.0
         request_interval: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
 
@@ -87,17 +111,20 @@ class RegistrySource:
         self.config = config
         self.host = urlsplit(hosts.base_url(config.url)).netloc
         self._opened: Distribution | None = None
+        self._kind: Kinds | None = None
         self._lock = Lock()
 
     # --- the work ----------------------------------------------------------------------------
 
-    def units(self, seen: Seen) -> Iterator[Unit | Skipped]:  # noqa: ARG002 - layers are asked for when read
-        """One unit a repository (its configurations and annotations), then one a distinct layer."""
+    def units(self, seen: Seen) -> Iterator[Unit | Skipped]:
+        """One unit a repository (its configurations and manifests), then one a distinct layer."""
         registry = self._registry()
         registry.ping()
-        selection = Enumeration(registry, self.host, self.config)
-        yield from selection.repositories()
-        yield from selection.layers()
+        with ThreadPoolExecutor(_ABREAST, "unsprawl-registry") as pool:
+            listing, required = self._kinds().listing(registry), self._kinds().required
+            walk = Enumeration(registry, self.host, self.config, seen, pool, listing, required)
+            yield from walk.repositories()
+            yield from walk.layers()
 
     def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
         """Documents of a repository in the order of their digests, or the one document of a layer."""
@@ -116,6 +143,7 @@ class RegistrySource:
         try:
             if match["kind"] == "manifest":
                 _, media_type, body = registry.manifest(name, descriptor.digest)
+                body, media_type = _readable(body, media_type)
                 return Document(uri=uri, body=body, media_type=media_type, version=descriptor.digest)
             if match["kind"] == "config":
                 return Document(uri=uri, body=registry.blob(name, descriptor), version=descriptor.digest)
@@ -149,24 +177,33 @@ class RegistrySource:
         except SourceError as error:
             yield Diagnosis(f"reach {self.host}", ok=False, hint=_line(error))
             return
-        how = "with credentials" if self.config.token else "anonymously"
+        how = "with credentials" if registry.logged_in else "anonymously"
         yield Diagnosis(f"reach {self.host} {how}", ok=True)
         names = [name for name in self.config.repositories if is_name(name)]
         if len(names) < len(self.config.repositories) or not names:
+            kind = self._kinds().kind
+            what = "list the catalog" if kind == "catalog" else f"list the repositories ({kind})"
             try:
-                first = next(registry.repositories(), None)
+                listing = self._kinds().listing(registry) or Catalog(registry)
+                first = next(listing.repositories(), None)
+                if isinstance(first, Refused):
+                    raise first.error
             except SourceError as error:
-                yield Diagnosis("list the catalog", ok=False, hint=_line(error))
+                yield Diagnosis(what, ok=False, hint=_line(error))
                 return
-            yield Diagnosis("list the catalog", ok=True, hint="" if first else "it is empty")
-            names = [*names, first] if first else names
+            yield Diagnosis(what, ok=True, hint="" if first else "it is empty")
+            names = [*names, first.name] if first else names
         for name in names[:20]:
             try:
-                next(registry.tags(name), None)
+                tag = next(registry.tags(name), None)
+                if tag is not None and is_tag(tag):
+                    registry.head(name, tag)
             except SourceError as error:
                 yield Diagnosis(f"read {name}", ok=False, hint=_line(error))
             else:
                 yield Diagnosis(f"read {name}", ok=True)
+        if registry.quota.remaining is not None:
+            yield Diagnosis("pulls that the registry counts", ok=True, hint=str(registry.quota.remaining))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -174,6 +211,8 @@ class RegistrySource:
             if self._opened is not None:
                 self._opened.client.close()
                 self._opened = None
+            if self._kind is not None:
+                self._kind.close()
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -183,24 +222,21 @@ class RegistrySource:
         items = [item for item in unit.data["items"] if item["digest"] >= start]
         for count, item in enumerate(items, start=1):
             uri = f"registry://{self.host}/{name}@{item['digest']}#{item['kind']}"
-            if seen(uri) == item["digest"]:
+            if seen(uri) == item["version"]:
                 yield Unchanged()
             else:
-                yield self._small_document(name, item, uri)
+                yield self._small_document(name, item, uri, Audience(unit.data["audience"]))
             if count % _CHECKPOINT_EVERY == 0 and count < len(items):
                 yield Checkpoint({"at": items[count]["digest"]})
         # The next run begins at the start: a new digest may sort anywhere.
         yield Checkpoint({})
 
-    def _small_document(self, name: str, item: Mapping[str, Any], uri: str) -> Document | Skipped:
-        registry = self._registry()
+    def _small_document(
+        self, name: str, item: Mapping[str, Any], uri: str, audience: Audience
+    ) -> Document | Skipped:
         media_type = item["media_type"]
         try:
-            if item["kind"] == "manifest":
-                _, media_type, body = registry.manifest(name, item["digest"])
-            else:
-                descriptor = Descriptor(item["digest"], media_type, item["size"])
-                body = registry.blob(name, descriptor)
+            body, media_type = self._small_body(name, item)
         except (UnreadableError, RetryableError) as error:
             return Skipped(uri, error.message, error.hint)
         where = "configuration" if item["kind"] == "config" else "manifest"
@@ -211,17 +247,32 @@ class RegistrySource:
             body=body,
             media_type=media_type,
             key=uri,
-            version=item["digest"],
+            version=item["version"],
             author=item["author"] or None,
             modified_at=item["created"],
+            audience=audience,
             attrs=_known(
                 registry=self.host,
                 digest=item["digest"],
                 images=item["images"],
                 image_count=item["image_count"],
                 platform=item["platform"],
+                artifact=item["artifact"],
+                about=item["about"],
             ),
         )
+
+    def _small_body(self, name: str, item: Mapping[str, Any]) -> tuple[bytes, str]:
+        """Body and media type: what the enumeration kept, else from the registry."""
+        registry, media_type = self._registry(), item["media_type"]
+        body = zlib.decompress(item["body"]) if item["body"] else None
+        if item["kind"] != "manifest":
+            return body or registry.blob(
+                name, Descriptor(item["digest"], media_type, item["size"])
+            ), media_type
+        if body is None:
+            _, media_type, body = registry.manifest(name, item["digest"])
+        return _readable(body, media_type)
 
     def _read_layer(self, unit: Unit, seen: Seen) -> Iterator[Event]:
         data = unit.data
@@ -251,6 +302,9 @@ class RegistrySource:
                 images=data["images"],
                 image_count=data["image_count"],
                 platform=", ".join(data["platforms"]),
+                artifact=data["artifact"],
+                about=data["about"],
+                **data["origin"],
             ),
             member_attrs=partial(self._fate, data["stacks"]),
         )
@@ -282,23 +336,41 @@ class RegistrySource:
         with self._lock:
             if self._opened is None:
                 config = self.config
-                token = resolve(config.token, f"sources.{self.name}.token") if config.token else None
+                token = self._resolved("token")
+                kinds = self._kind = Kinds(self.name, config, token, self._resolved("api_token"))
                 if config.user and token is None:
                     raise ConfigError(f"sources.{self.name}: `user` without `token`", hint="give both")
-                flow = BearerFlow(config.url, config.user, token, config.token_realms)
+                fresh = kinds.fresh_login()
+                realms = (*config.token_realms, *kinds.realms())
+                secret = None if fresh else token
+                flow = BearerFlow(config.url, config.user, secret, realms, fresh=fresh)
                 client = Client(
                     config.url,
                     credentials=flow,
                     patience=Patience(total=config.max_wait),
                     pace=Pace(config.request_interval),
                 )
-                self._opened = Distribution(client, flow)
+                self._opened = Distribution(client, flow, Quota(config.keep_pulls))
             return self._opened
+
+    def _kinds(self) -> Kinds:
+        self._registry()
+        assert self._kind is not None
+        return self._kind
+
+    def _resolved(self, key: str) -> Secret | None:
+        reference = getattr(self.config, key)
+        return resolve(reference, f"sources.{self.name}.{key}") if reference else None
 
 
 def _known(**attrs: Json) -> dict[str, Json]:
     """Only what is known: an empty attribute says nothing."""
     return {name: value for name, value in attrs.items() if value not in ("", [], None)}
+
+
+def _readable(body: bytes, media_type: str) -> tuple[bytes, str]:
+    """A manifest as it is examined: that of the first schema with its history unpacked."""
+    return (signed.readable(body), "application/json") if signed.is_first_schema(body) else (body, media_type)
 
 
 def _line(error: SourceError) -> str:

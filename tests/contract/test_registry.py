@@ -81,6 +81,7 @@ def test_a_layer_is_its_packed_blob_with_what_made_it(registry):
         "images": ["team/multi:stable", "team/shop:latest", "team/shop:v1"],
         "image_count": 3,
         "platform": "linux/amd64, linux/arm64/v8",
+        "origin": "own",
     }
 
 

@@ -175,14 +175,16 @@ def _registry(_folder: Path, stack: ExitStack) -> World:
         return source
 
     top = f"registry://{server.url.removeprefix('http://')}"
-    blobs = server.repositories["team/many"].blobs
+    many = server.repositories["team/many"]
     packed = {one.blob.digest for one in layers}
+    blobs = {
+        f"{top}/team/many@{digest}{'' if digest in packed else '#config'}": body
+        for digest, body in many.blobs.items()
+    }
+    manifests = {f"{top}/team/many@{digest}#manifest": body for digest, (_, body) in many.manifests.items()}
     return World(
         build_source,
-        {
-            f"{top}/team/many@{digest}{'' if digest in packed else '#config'}": body
-            for digest, body in blobs.items()
-        },
+        {**blobs, **manifests},
         refused=frozenset({f"{top}/team/closed"}),
         credentials=(password, base64.b64encode(f"bot:{password}".encode()).decode()),
         unreachable=lambda: build_source("http://127.0.0.1:9"),

@@ -17,14 +17,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-__all__ = ["Access", "Fault", "RegistryServer", "Request"]
+__all__ = ["Access", "Answer", "Fault", "RegistryServer", "Request"]
 
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
 _BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})")
 _UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([0-9a-z]*)")
+_REFERRERS = re.compile(r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})")
 _TAGS = re.compile(r"/v2/(.+)/tags/list")
 
 
@@ -33,7 +34,7 @@ class Fault:
     """What goes wrong when a request's path matches ``path``, ``times`` times (-1: always).
 
     ``status`` with ``headers`` is answered instead; or the body is changed by ``spoil``, or breaks
-    off after ``cut`` bytes though the length promised more.
+    off after ``cut`` bytes though the length promised more. ``method`` limits it to one.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Fault:
     spoil: Callable[[bytes], bytes] | None = None
     cut: int | None = None
     times: int = -1
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,10 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
 
 
+#: Status, headers and content of an answer.
+Answer: TypeAlias = tuple[int, Mapping[str, str], object]
+
+
 @dataclass(slots=True)
 class _Repository:
     manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -83,6 +89,12 @@ class RegistryServer:
     def __init__(self, access: Access | None = None, port: int = 0, *, ranges: bool = True) -> None:
         self.access = access
         self.ranges = ranges
+        self.referrers = False
+        """Whether it lists what is attached to a manifest; older registries answer 404."""
+        self.more: Callable[[Request, bytes], Answer | None] | None = None
+        """What else this host answers, such as a vendor's own API. None leaves it to the registry."""
+        self.headers: dict[str, str] = {}
+        """Sent with every answer, such as what is left of a limit."""
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.repositories: dict[str, _Repository] = {}
@@ -110,10 +122,10 @@ class RegistryServer:
         """The requests whose path matches the pattern, in order."""
         return [one for one in list(self.requests) if one.method == method and re.search(path, one.path)]
 
-    def fault(self, path: str) -> Fault | None:
+    def fault(self, method: str, path: str) -> Fault | None:
         with self.lock:
             for fault in self.faults:
-                if fault.times and re.search(fault.path, path):
+                if fault.times and fault.method in ("", method) and re.search(fault.path, path):
                     fault.times -= 1
                     return fault
         return None
@@ -160,10 +172,14 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(url.path)
         body = self._body()
         headers = {key.lower(): value for key, value in self.headers.items()}
-        self.registry.requests.append(Request(self.command, path, url.query, headers))
-        self._fault = self.registry.fault(path)
+        request = Request(self.command, path, url.query, headers)
+        self.registry.requests.append(request)
+        self._fault = self.registry.fault(self.command, path)
         if self._fault is not None and self._fault.status:
             self._answer(self._fault.status, b"", dict(self._fault.headers))
+            return
+        if self.registry.more is not None and (answer := self.registry.more(request, body)) is not None:
+            self._json(answer[2], answer[0], answer[1])
             return
         if path == "/token":
             self._token()
@@ -188,6 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._manifest(match[1], match[2], body)
         elif match := _BLOB.fullmatch(path):
             self._blob(match[1], match[2])
+        elif self.registry.referrers and (match := _REFERRERS.fullmatch(path)):
+            self._attached(match[1], match[2])
         elif match := _UPLOAD.fullmatch(path):
             self._upload(match[1], match[2], body)
         else:
@@ -215,6 +233,18 @@ class _Handler(BaseHTTPRequestHandler):
         media_type, content = known.manifests[digest]
         headers = {"Content-Type": media_type, "Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
         self._answer(200, content, headers)
+
+    def _attached(self, name: str, digest: str) -> None:
+        known = self.registry.repositories.get(name, _Repository())
+        manifests = []
+        for own, (media_type, body) in known.manifests.items():
+            content = json.loads(body)
+            if (content.get("subject") or {}).get("digest") == digest:
+                described = {"mediaType": media_type, "digest": own, "size": len(body)}
+                manifests.append({**described, "artifactType": content.get("artifactType", "")})
+        media_type = "application/vnd.oci.image.index.v1+json"
+        content = {"schemaVersion": 2, "mediaType": media_type, "manifests": manifests}
+        self._json(content, headers={"Content-Type": media_type})
 
     def _blob(self, name: str, digest: str) -> None:
         content = self.registry.repositories.get(name, _Repository()).blobs.get(digest)
@@ -272,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
         access = self.registry.access
         if access is None:
             return False
-        match = re.match(r"/v2/(.+)/(?:tags|manifests|blobs)/", path)
+        match = re.match(r"/v2/(.+)/(?:tags|manifests|blobs|referrers)/", path)
         name = match[1] if match else ""
         right = "pull,delete" if self.command == "DELETE" else "pull"
         scope = f"repository:{name}:{right}" if name else "registry:catalog:*" if "_catalog" in path else ""
@@ -341,7 +371,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.spoil is not None:
             body = fault.spoil(body)
         self.send_response(status)
-        for key, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+        for key, value in {
+            "Content-Length": str(len(body)),
+            **self.registry.headers,
+            **(headers or {}),
+        }.items():
             self.send_header(key, value)
         self.end_headers()
         if self.command == "HEAD":

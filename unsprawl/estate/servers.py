@@ -34,14 +34,14 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def docker_registry(
-    directory: Path, port: int = 0, *, auth: Mapping[str, Any] | None = None
+    directory: Path, port: int = 0, *, auth: Mapping[str, Any] | None = None, access_log: bool = False
 ) -> Iterator[str]:
-    """The real registry with its data in ``directory``. Gives its address."""
+    """The real registry with its data in ``directory``, its log in ``registry.log``. Gives its address."""
     directory.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     settings = {
         "version": "0.1",
-        "log": {"accesslog": {"disabled": True}, "level": "error"},
+        "log": {"accesslog": {"disabled": not access_log}, "level": "error"},
         "storage": {
             "filesystem": {"rootdirectory": str(directory / "data")},
             "delete": {"enabled": True},

@@ -10,12 +10,14 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from unsprawl.errors import AuthError, UnreadableError
-from unsprawl.oci.images import ACCEPTED_MANIFESTS, Descriptor, is_digest, short
+from unsprawl.oci.images import ACCEPTED_MANIFESTS, Descriptor, is_digest, parse_manifest, short
+from unsprawl.oci.quota import Quota
+from unsprawl.oci.signed import is_first_schema, payload
 from unsprawl.wire.bearer import BearerFlow
 from unsprawl.wire.client import Client, Response
 from unsprawl.wire.stream import open_stream
 
-__all__ = ["Distribution", "Verified", "is_name", "is_tag"]
+__all__ = ["Distribution", "Verified", "attached_tag", "is_name", "is_tag"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]+(?:[._/-]+[A-Za-z0-9]+)*")
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -25,6 +27,8 @@ _MOST_PAGES: Final = 100_000
 _LARGEST_MANIFEST: Final = 4 << 20
 _LARGEST_CONFIG: Final = 16 << 20
 _CATALOG_SCOPE: Final = "registry:catalog:*"
+_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+_ACCEPT: Final = {"accept": ", ".join(ACCEPTED_MANIFESTS)}
 _CATALOG_HINT: Final = "list the names under `repositories` of this source"
 
 
@@ -37,12 +41,27 @@ def is_tag(tag: object) -> bool:
     return isinstance(tag, str) and bool(_TAG.fullmatch(tag))
 
 
+def attached_tag(digest: str) -> str:
+    """How the tags begin under which signatures and the like of an image lie, where no request lists them.
+
+    The tag itself is that of the specification; cosign appends ``.sig``, ``.att`` or ``.sbom``.
+    """
+    return digest.replace(":", "-")[:128]
+
+
 class Distribution:
     """One registry. Threads may share it."""
 
-    def __init__(self, client: Client, flow: BearerFlow) -> None:
+    def __init__(self, client: Client, flow: BearerFlow, quota: Quota | None = None) -> None:
         self.client = client
+        self.quota = quota or Quota()
         self._flow = flow
+        self._lists_referrers = True
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether there are credentials, good or not."""
+        return self._flow.given
 
     def ping(self) -> None:
         """Raise unless a registry answers here and takes the credentials, as far as it can be told."""
@@ -78,22 +97,49 @@ class Distribution:
         for page in self._pages(f"/v2/{name}/tags/list", _pull(name)):
             yield from _strings(_allowed(page, f"the tags of {name}").json(), "tags")
 
+    def head(self, name: str, tag: str) -> str:
+        """The digest that a tag names, "" when the registry does not say it. No pull where pulls count."""
+        answer = self.client.head(f"/v2/{name}/manifests/{tag}", headers=_ACCEPT, scope=_pull(name))
+        self.quota.note(answer.headers)
+        if answer.status in (405, 501):
+            return ""
+        digest = _allowed(answer, f"the manifest {name}:{tag}").header("docker-content-digest")
+        return digest if is_digest(digest) else ""
+
     def manifest(self, name: str, reference: str) -> tuple[str, str, bytes]:
         """Digest, media type and bytes of the manifest that a tag or digest names."""
         what = f"the manifest {name}{'@' if is_digest(reference) else ':'}{reference}"
+        self.quota.check()
         answer = self.client.get(
             f"/v2/{name}/manifests/{reference}",
-            headers={"accept": ", ".join(ACCEPTED_MANIFESTS)},
+            headers=_ACCEPT,
             scope=_pull(name),
             limit=_LARGEST_MANIFEST,
         )
+        self.quota.note(answer.headers)
         _allowed(answer, what)
         said = answer.header("docker-content-digest")
         expected = reference if is_digest(reference) else said
-        digest = _digest(expected.partition(":")[0] if is_digest(expected) else "sha256", answer.body)
+        signed = payload(answer.body) if is_first_schema(answer.body) else answer.body
+        digest = _digest(expected.partition(":")[0] if is_digest(expected) else "sha256", signed)
         if is_digest(expected) and digest != expected:
             raise UnreadableError(f"{what} does not have the digest {short(expected)}", hint=_BROKEN)
         return digest, answer.header("content-type"), answer.body
+
+    def referrers(self, name: str, digest: str) -> tuple[Descriptor, ...] | None:
+        """What was attached to a manifest: signatures, SBOMs, attestations. None: not offered here.
+
+        A registry without this request keeps them under a tag made of the digest: :func:`attached_tag`.
+        """
+        if not self._lists_referrers:
+            return None
+        found: list[Descriptor] = []
+        for page in self._pages(f"/v2/{name}/referrers/{digest}", _pull(name)):
+            if page.status in (400, 404, 405, 501):
+                self._lists_referrers = False
+                return None
+            found += parse_manifest(_allowed(page, f"the referrers of {name}").body, _INDEX).children
+        return tuple(found)
 
     def blob(self, name: str, descriptor: Descriptor) -> bytes:
         """A small blob, read whole."""

@@ -13,6 +13,7 @@ from unsprawl.errors import UnreadableError
 
 __all__ = [
     "ACCEPTED_MANIFESTS",
+    "FIRST_SCHEMA",
     "Descriptor",
     "ImageConfig",
     "LayerHistory",
@@ -31,12 +32,27 @@ _MANIFESTS: Final = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-ACCEPTED_MANIFESTS: Final = (*_INDEXES, *_MANIFESTS)
+#: Before 2016: layers and history in one signed document.
+FIRST_SCHEMA: Final = (
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    "application/vnd.docker.distribution.manifest.v1+json",
+)
+ACCEPTED_MANIFESTS: Final = (*_INDEXES, *_MANIFESTS, *FIRST_SCHEMA)
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 #: More layers or platforms than any image has: what goes beyond is an attack, not an image.
 _MOST: Final = 4096
 _LONGEST_INSTRUCTION: Final = 4096
+_LARGEST_STEP: Final = 1 << 20
+_COMMANDS: Final = ("CMD ", "ENTRYPOINT ")
+_IMAGE_CONFIGS: Final = frozenset(
+    {
+        "",
+        "application/octet-stream",
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.docker.container.image.v1+json",
+    }
+)
 
 
 def is_digest(text: object) -> bool:
@@ -54,7 +70,8 @@ class Descriptor:
     """A pointer to content: its digest, claimed size in bytes (-1: not said) and media type.
 
     ``foreign`` content lies on other hosts (``urls``) and is not the registry's. ``platform`` is
-    ``os/architecture[/variant]``, "" when not said.
+    ``os/architecture[/variant]``, "" when not said. ``about`` is the digest of the image that an
+    attestation in the same index speaks of.
     """
 
     digest: str
@@ -62,17 +79,27 @@ class Descriptor:
     size: int = -1
     foreign: bool = False
     platform: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An image (``config`` and ``layers``) or an index (``children``). ``annotated``: it holds free text."""
+    """An image (``config`` and ``layers``) or an index (``children``). ``annotated``: it holds free text.
+
+    ``subject`` is the digest of what this was attached to (a signature, an SBOM), ``artifact`` the kind of
+    content when it is no image. ``base_name`` is the base image as the builder declares it. ``built`` is
+    the configuration where the manifest brings it along (the first schema).
+    """
 
     media_type: str
     config: Descriptor | None = None
     layers: tuple[Descriptor, ...] = ()
     children: tuple[Descriptor, ...] = ()
     annotated: bool = False
+    subject: str = ""
+    artifact: str = ""
+    base_name: str = ""
+    built: ImageConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +113,17 @@ class LayerHistory:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What the configuration says about the layers, from the bottom up."""
+    """What the configuration says about the layers, from the bottom up.
+
+    ``inherited`` is how many of the lowest layers look like those of a base image: what stands before a
+    command that a later layer follows.
+    """
 
     layers: tuple[LayerHistory, ...] = ()
     platform: str = ""
     author: str = ""
     created: datetime | None = None
+    inherited: int = 0
 
 
 def parse_manifest(body: bytes, media_type: str = "") -> Manifest:
@@ -99,19 +131,28 @@ def parse_manifest(body: bytes, media_type: str = "") -> Manifest:
     content = _object(body, "manifest")
     said = content.get("mediaType")
     kind = said if isinstance(said, str) and said else media_type.partition(";")[0].strip()
-    if content.get("schemaVersion") == 1:
-        raise UnreadableError(
-            "a manifest of the first schema, from before 2016",
-            hint="push the image again with a current client",
-        )
-    annotated = _has_text(content)
+    if content.get("schemaVersion") == 1 and not isinstance(content.get("manifests"), list):
+        return _first_schema(content)
+    annotations = _mapping(content.get("annotations"))
+    subject = _descriptor(content.get("subject"))
+    common: dict[str, Any] = {
+        "annotated": _has_text(content),
+        "subject": subject.digest if subject else "",
+        "base_name": _text(annotations.get("org.opencontainers.image.base.name"), 300),
+    }
     children = content.get("manifests")
     if kind in _INDEXES or (kind not in _MANIFESTS and isinstance(children, list)):
-        return Manifest(kind, children=_descriptors(children), annotated=annotated)
-    layers = content.get("layers")
+        return Manifest(kind, children=_descriptors(children), **common)
+    layers = content.get("layers", content.get("blobs"))
     if kind in _MANIFESTS or isinstance(layers, list):
         config = _descriptor(content.get("config"))
-        return Manifest(kind, config=config, layers=_descriptors(layers), annotated=annotated)
+        return Manifest(
+            kind,
+            config=config,
+            layers=_descriptors(layers) if layers is not None else (),
+            artifact=_artifact(content, config),
+            **common,
+        )
     raise UnreadableError(f"a manifest of unknown type {kind[:80] or '(none)'}")
 
 
@@ -122,18 +163,64 @@ def parse_config(body: bytes) -> ImageConfig:
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     diff_ids = [d if is_digest(d) else "" for d in diff_ids[:_MOST]] if isinstance(diff_ids, list) else []
     history = content.get("history")
-    steps = [
-        step
-        for step in (history[: 4 * _MOST] if isinstance(history, list) else [])
-        if isinstance(step, dict) and not step.get("empty_layer")
+    told = [
+        step for step in (history[: 4 * _MOST] if isinstance(history, list) else []) if isinstance(step, dict)
     ]
+    steps = [step for step in told if not step.get("empty_layer")]
+    inherited = _inherited(told)
     if len(steps) != len(diff_ids):
-        steps = [{} for _ in diff_ids]
+        steps, inherited = [{} for _ in diff_ids], 0
     layers = [
         LayerHistory(diff_id, _instruction(step.get("created_by")), _time(step.get("created")))
         for diff_id, step in zip(diff_ids, steps, strict=True)
     ]
-    return ImageConfig(tuple(layers), _platform(content), _author(content), _time(content.get("created")))
+    return ImageConfig(
+        tuple(layers), _platform(content), _author(content), _time(content.get("created")), inherited
+    )
+
+
+def _inherited(history: Sequence[Mapping[str, Any]]) -> int:
+    """How many layers stand below the last CMD or ENTRYPOINT that a layer follows.
+
+    A Dockerfile ends with its command, so a command in the middle is the end of the base's Dockerfile.
+    """
+    last = max((at for at, step in enumerate(history) if not step.get("empty_layer")), default=0)
+    for at in range(last - 1, -1, -1):
+        step = history[at]
+        if step.get("empty_layer") and _instruction(step.get("created_by")).startswith(_COMMANDS):
+            return sum(not earlier.get("empty_layer") for earlier in history[:at])
+    return 0
+
+
+def _first_schema(content: Mapping[str, Any]) -> Manifest:
+    """Layers and history of a manifest of the first schema, which lists the topmost first."""
+    blobs, told = content.get("fsLayers"), content.get("history")
+    if not isinstance(blobs, list) or not isinstance(told, list) or len(blobs) != len(told):
+        raise UnreadableError("a manifest of the first schema whose layers and history do not fit")
+    if len(blobs) > _MOST:
+        raise UnreadableError(f"a manifest with {len(blobs)} entries")
+    layers, steps = [], []
+    top: dict[str, Any] = {}
+    for blob, entry in reversed(list(zip(blobs, told, strict=True))):
+        digest = _text(_mapping(blob).get("blobSum"), 140)
+        if not is_digest(digest):
+            raise UnreadableError("a manifest with an entry that has no valid digest")
+        top = _object(
+            _text(_mapping(entry).get("v1Compatibility"), _LARGEST_STEP).encode(), "layer's history"
+        )
+        command = _mapping(top.get("container_config")).get("Cmd")
+        words = [word for word in command if isinstance(word, str)] if isinstance(command, list) else []
+        layers.append(Descriptor(digest))
+        steps.append(LayerHistory("", _instruction(" ".join(words)), _time(top.get("created"))))
+    built = ImageConfig(tuple(steps), _platform(top), _author(top), _time(top.get("created")))
+    return Manifest(FIRST_SCHEMA[0], layers=tuple(layers), annotated=True, built=built)
+
+
+def _artifact(content: Mapping[str, Any], config: Descriptor | None) -> str:
+    """The kind of content when it is no image: a chart, a signature, a bundle."""
+    said = _text(content.get("artifactType"), 200)
+    kind = config.media_type if config else ""
+    return said or ("" if kind in _IMAGE_CONFIGS else kind)
 
 
 def _object(body: bytes, what: str) -> dict[str, Any]:
@@ -161,12 +248,14 @@ def _descriptor(entry: object) -> Descriptor | None:
     if not isinstance(entry, dict) or not is_digest(entry.get("digest")):
         return None
     media_type, size, platform = entry.get("mediaType"), entry.get("size"), entry.get("platform")
+    about = _mapping(entry.get("annotations")).get("vnd.docker.reference.digest")
     return Descriptor(
         digest=entry["digest"],
         media_type=media_type[:200] if isinstance(media_type, str) else "",
         size=size if isinstance(size, int) and size >= 0 else -1,
         foreign=bool(entry.get("urls")),
         platform=_platform(platform) if isinstance(platform, dict) else "",
+        about=str(about) if is_digest(about) else "",
     )
 
 
@@ -184,6 +273,14 @@ def _has_text(content: Mapping[str, Any]) -> bool:
 def _platform(content: Mapping[str, Any]) -> str:
     parts = [content.get(key) for key in ("os", "architecture", "variant")]
     return "/".join(part[:40] for part in parts if isinstance(part, str) and part)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object, most: int) -> str:
+    return value[:most] if isinstance(value, str) else ""
 
 
 def _instruction(text: object) -> str:

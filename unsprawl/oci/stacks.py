@@ -7,14 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from unsprawl.oci.images import Descriptor, ImageConfig, LayerHistory, Manifest, short
+from unsprawl.oci.origins import Origins
 from unsprawl.records import Skipped, Unit
 
-__all__ = ["LayerGraph"]
+__all__ = ["LayerGraph", "identities"]
 
 #: Images named in one occurrence, and distinct stacks searched for what hides a file. The number of
 #: images is told in full; a base image of ten thousand others needs no list of them.
-_MOST_IMAGES: Final = 100
+_MOST_IMAGES: Final = 1000
 _MOST_STACKS: Final = 32
+_MOST_ABOUT: Final = 20
+
+
+def identities(manifest: Manifest, config: ImageConfig | None) -> tuple[str, ...]:
+    """By what the layers of a manifest are known: their ``diff_id`` where it is told, else their digest."""
+    known = config.layers if config and len(config.layers) == len(manifest.layers) else ()
+    diff_ids = [history.diff_id for history in known] or [""] * len(manifest.layers)
+    return tuple(diff_id or layer.digest for layer, diff_id in zip(manifest.layers, diff_ids, strict=True))
 
 
 class _Place(NamedTuple):
@@ -31,6 +40,10 @@ class _Image:
     layers: tuple[str, ...]
     platform: str
     author: str
+    artifact: str
+    about: str
+    base_name: str
+    inherited: int
     names: set[str] = field(default_factory=set)
 
 
@@ -58,21 +71,35 @@ class LayerGraph:
         self._layers: dict[str, _Layer] = {}
 
     def add(
-        self, repository: str, digest: str, name: str, manifest: Manifest, config: ImageConfig | None
+        self,
+        repository: str,
+        digest: str,
+        name: str,
+        manifest: Manifest,
+        config: ImageConfig | None,
+        about: str = "",
     ) -> None:
-        """``name`` is what people call the image: ``repository:tag``, or ``repository@digest``."""
+        """``name`` is what people call the image: ``repository:tag``, or ``repository@digest``.
+
+        ``about`` is the digest of the image that this one speaks of, when it is an attestation.
+        """
         known = config.layers if config and len(config.layers) == len(manifest.layers) else ()
         histories = known or tuple(LayerHistory() for _ in manifest.layers)
-        identities = tuple(
-            history.diff_id or layer.digest for layer, history in zip(manifest.layers, histories, strict=True)
-        )
+        layers = identities(manifest, config)
         image = self._images.get(digest)
         if image is None:
-            image = _Image(identities, config.platform if config else "", config.author if config else "")
-            self._images[digest] = image
+            image = self._images[digest] = _Image(
+                layers,
+                config.platform if config else "",
+                config.author if config else "",
+                manifest.artifact,
+                about or manifest.subject,
+                manifest.base_name,
+                config.inherited if config else 0,
+            )
         image.names.add(name)
         for position, (identity, descriptor, history) in enumerate(
-            zip(identities, manifest.layers, histories, strict=True)
+            zip(layers, manifest.layers, histories, strict=True)
         ):
             layer = self._layers.setdefault(identity, _Layer(identity, descriptor.foreign))
             self._record(layer, repository, descriptor)
@@ -94,6 +121,11 @@ class LayerGraph:
 
     def units(self) -> Iterator[Unit | Skipped]:
         """One unit a layer, ordered by identity; a layer that lies elsewhere is skipped."""
+        origins = Origins(
+            (digest, image.layers, image.names, image.base_name, image.inherited)
+            for digest, image in self._images.items()
+            if not image.artifact
+        )
         for identity in sorted(self._layers):
             layer = self._layers[identity]
             parents = tuple(sorted(layer.repositories))
@@ -105,12 +137,15 @@ class LayerGraph:
                     parents=parents,
                 )
                 continue
-            data = self._describe(layer)
+            data = self._describe(layer, origins)
             yield Unit(identity, f"{data['images'][0]} {short(data['places'][0][1])}", parents, data)
 
-    def _describe(self, layer: _Layer) -> dict[str, Any]:
+    def _describe(self, layer: _Layer, origins: Origins) -> dict[str, Any]:
         images = [self._images[digest] for digest in layer.images]
         names = sorted({name for image in images for name in image.names})
+        origin = origins.of(layer.images)
+        if origin.get("made_for") == names:
+            del origin["made_for"]  # it says no more than `images`
         return {
             "kind": "layer",
             "diff_id": layer.diff_id,
@@ -121,8 +156,18 @@ class LayerGraph:
             "image_count": len(names),
             "platforms": sorted({image.platform for image in images if image.platform}),
             "author": min((image.author for image in images if image.author), default=""),
+            "artifact": min((image.artifact for image in images if image.artifact), default=""),
+            "about": sorted({name for image in images for name in self._subject(image)})[:_MOST_ABOUT],
+            "origin": origin,
             "stacks": self._stacks(layer),
         }
+
+    def _subject(self, image: _Image) -> list[str]:
+        """What an attestation or a signature speaks of: the image's names, its digest where it has none."""
+        if not image.about:
+            return []
+        known = self._images.get(image.about)
+        return sorted(known.names) if known else [image.about]
 
     def _stacks(self, layer: _Layer) -> list[dict[str, Any]]:
         """What lies above the layer, the nearest first, once for every different stack.

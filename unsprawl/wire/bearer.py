@@ -31,6 +31,8 @@ KNOWN_REALMS: Final[Mapping[str, str]] = {
 #: A token is renewed this long before its end, so that it does not die on the way.
 _MARGIN: Final = 10.0
 _LIFETIME: Final = 60.0
+#: A login that was refused is renewed when it is older than this, in seconds.
+_RENEWED_AFTER: Final = 60.0
 _LARGEST_TOKEN_ANSWER: Final = 256 * 1024
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -80,6 +82,10 @@ def _pairs(header: str) -> Iterator[tuple[str, str | None]]:
         at = max(value.end(), after)
 
 
+def _basic(user: str, secret: Secret) -> str:
+    return f"Basic {base64.b64encode(user.encode() + b':' + secret.reveal()).decode()}"
+
+
 @dataclass(slots=True)
 class _Held:
     header: str = field(repr=False)
@@ -89,8 +95,9 @@ class _Held:
 class BearerFlow:
     """Credentials of one registry: anonymous, Basic, a fixed token, or tokens a scope from its realm.
 
-    ``user`` with ``secret`` is a login; ``secret`` alone is sent as the token itself. ``realms`` are
-    the other hosts that may see the login. Threads may share it.
+    ``user`` with ``secret`` is a login; ``secret`` alone is sent as the token itself. ``fresh`` gives a
+    login that lives for some hours, again when the host refuses it. ``realms`` are the other hosts that
+    may see the login. Threads may share it.
     """
 
     def __init__(
@@ -101,13 +108,13 @@ class BearerFlow:
         realms: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         client: Callable[..., Client] = Client,
+        fresh: Callable[[], tuple[str, Secret]] | None = None,
     ) -> None:
         self._base = base
         self._secret = secret
-        self._login = ""
-        if secret is not None and user:
-            pair = base64.b64encode(user.encode() + b":" + secret.reveal()).decode()
-            self._login = f"Basic {pair}"
+        self._fresh = fresh
+        self._fetched = -_RENEWED_AFTER
+        self._login = _basic(user, secret) if secret is not None and user else ""
         self._realms = frozenset(realms)
         self._clock = clock
         self._client = client
@@ -118,7 +125,7 @@ class BearerFlow:
     @property
     def given(self) -> bool:
         """Whether there is anything but anonymous access."""
-        return self._secret is not None
+        return self._secret is not None or self._fresh is not None
 
     @property
     def tokens(self) -> bool:
@@ -139,15 +146,27 @@ class BearerFlow:
         challenges = {one.scheme: one.parameters for one in reversed(parse_challenges(challenge))}
         if self._secret is not None and not self._login:
             return False
+        renewed = self._renew_login()
         if "bearer" in challenges:
             header, lifetime = self._fetch(challenges["bearer"], scope)
             with self._lock:
                 self._held[scope] = _Held(header, self._clock() + max(lifetime - _MARGIN, lifetime / 2))
             return True
-        if "basic" in challenges and self._login and not self._basic:
+        if "basic" in challenges and self._login and (renewed or not self._basic):
             self._basic = True
             return True
         return False
+
+    def _renew_login(self) -> bool:
+        """Have a new login, unless the last one is so young that another would be refused as well."""
+        if self._fresh is None:
+            return False
+        with self._lock:
+            if self._clock() - self._fetched < _RENEWED_AFTER:
+                return False
+            self._login = _basic(*self._fresh())
+            self._fetched = self._clock()
+            return True
 
     def _fetch(self, parameters: Mapping[str, str], scope: str) -> tuple[str, float]:
         realm = parameters.get("realm", "")
