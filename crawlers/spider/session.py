@@ -25,7 +25,7 @@ from unsprawl.wire.pacing import Pace
 from unsprawl.wire.patience import RETRIED_STATUS, Again, Patience
 from unsprawl.wire.stream import open_stream
 
-__all__ = ["NEEDS", "Spider"]
+__all__ = ["NEEDS", "Spider", "TooLargeError"]
 
 #: What is loaded before threads share it (``plugins.build_source``).
 NEEDS: Final = ("httpx2", "stamina")
@@ -51,6 +51,10 @@ _FAILED: Final = (500, 502, 503, 504, 520, 522, 524, 529)
 #: Tries of a request that fails, and of one that is only put off.
 _ATTEMPTS: Final = 6
 _MOST_ATTEMPTS: Final = 60
+
+
+class TooLargeError(UnreadableError):
+    """More than was to be read: it has to be streamed, or asked for in pieces."""
 
 
 class Spider:
@@ -188,7 +192,7 @@ def _failure(answer: Answer, url: str, limit: int) -> Exception:
     if answer.fault == "redirect":
         return UnreadableError(answer.words)
     if answer.fault == "large":
-        return UnreadableError(f"{hosts.shown(url)} is larger than {limit} bytes")
+        return TooLargeError(f"{hosts.shown(url)} is larger than {limit} bytes")
     if answer.fault == "robots":
         hint = "ask the owner of the site, or leave it out"
         return UnreadableError(f"{hosts.shown(url)} is closed to robots by robots.txt", hint=hint)
