@@ -313,7 +313,7 @@ def _jira_data_center(_folder: Path, stack: ExitStack) -> World:
 
 def _ci(stack: ExitStack, system: str) -> World:
     here = stack.enter_context(ci_worlds.opened(system))
-    for number in range(12):
+    for number in range(3):
         run = here.builds.run("acme/shop", age=timedelta(days=10, minutes=-5 * number))
         job = here.builds.job(run, "nightly", builds.Step("sweep", f"night {number}"))
     here.refuse(job)
@@ -324,7 +324,7 @@ def _ci(stack: ExitStack, system: str) -> World:
         return source
 
     bodies = {f"{here.top}/{name}": body for name, body in here.bodies().items()}
-    refused = {uri for uri in bodies if uri.endswith(f"/job/{here.name_of(job)}")}
+    refused = {uri for uri in bodies if uri.endswith(f"/{here.name_of(job)}")}
     assert len(refused) == 1
     return World(
         build,
@@ -332,9 +332,13 @@ def _ci(stack: ExitStack, system: str) -> World:
         refused=frozenset(refused),
         credentials=(ci_worlds.TOKEN,),
         unreachable=lambda: build("http://127.0.0.1:9" + here.path, max_wait=0.1),
-        gone=f"{here.top}/acme%2Fshop/run/999999",
+        gone=f"{next(iter(bodies))}/run/999999",
     )
 
 
+def _ci_world(system: str) -> Callable[[Path, ExitStack], World]:
+    return lambda _folder, stack: _ci(stack, system)
+
+
 for _system in ci_worlds.WORLDS:
-    world(f"ci-{_system}")(lambda _folder, stack, _system=_system: _ci(stack, _system))
+    world(f"ci-{_system}")(_ci_world(_system))
