@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import ci_worlds
 import issues
 import pytest
 import wikis
@@ -32,6 +33,7 @@ from unsprawl.crawlers.memory import MemorySource
 from unsprawl.crawlers.registry.source import RegistrySource
 from unsprawl.crawlers.s3.source import S3Source
 from unsprawl.crawlers.slack.source import SlackSource
+from unsprawl.estate import builds
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.engine_server import EngineServer, RunContainer
 from unsprawl.estate.imagery import Step, build, layer
@@ -348,3 +350,36 @@ def _jira_cloud(_folder: Path, stack: ExitStack) -> World:
 @world("jira-data-center")
 def _jira_data_center(_folder: Path, stack: ExitStack) -> World:
     return _jira(stack, cloud=False)
+
+
+def _ci(stack: ExitStack, system: str) -> World:
+    here = stack.enter_context(ci_worlds.opened(system))
+    for number in range(3):
+        run = here.builds.run("acme/shop", age=timedelta(days=10, minutes=-5 * number))
+        job = here.builds.job(run, "nightly", builds.Step("sweep", f"night {number}"))
+    here.refuse(job)
+
+    def build(url: str = "", **more: Any) -> Source:
+        source = here.build(url, **more)
+        stack.callback(source.close)
+        return source
+
+    bodies = {f"{here.top}/{name}": body for name, body in here.bodies().items()}
+    refused = {uri for uri in bodies if uri.endswith(f"/{here.name_of(job)}")}
+    assert len(refused) == 1
+    return World(
+        build,
+        {uri: body for uri, body in bodies.items() if uri not in refused},
+        refused=frozenset(refused),
+        credentials=(ci_worlds.TOKEN,),
+        unreachable=lambda: build("http://127.0.0.1:9" + here.path, max_wait=0.1),
+        gone=f"{next(iter(bodies))}/run/999999",
+    )
+
+
+def _ci_world(system: str) -> Callable[[Path, ExitStack], World]:
+    return lambda _folder, stack: _ci(stack, system)
+
+
+for _system in ci_worlds.WORLDS:
+    world(f"ci-{_system}")(_ci_world(_system))
