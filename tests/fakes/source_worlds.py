@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import issues
@@ -27,12 +28,14 @@ from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.crawlers.files import FilesSource
 from unsprawl.crawlers.jira.source import JiraSource
 from unsprawl.crawlers.memory import MemorySource
+from unsprawl.crawlers.paste.source import PasteSource
 from unsprawl.crawlers.registry.source import RegistrySource
 from unsprawl.crawlers.s3.source import S3Source
 from unsprawl.crawlers.slack.source import SlackSource
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.loopback import Fault
+from unsprawl.estate.paste_server import Paste, PasteServer
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.slack_server import SlackServer
@@ -307,3 +310,89 @@ def _jira_cloud(_folder: Path, stack: ExitStack) -> World:
 @world("jira-data-center")
 def _jira_data_center(_folder: Path, stack: ExitStack) -> World:
     return _jira(stack, cloud=False)
+
+
+def _pastes(folder: Path, stack: ExitStack, feed: str) -> World:
+    """A paste site with 90 pastes of which one was deleted, seen through one kind of feed."""
+    environment = stack.enter_context(pytest.MonkeyPatch.context())
+    server = stack.enter_context(PasteServer())
+    noon = 1_767_690_000
+    gists = feed == "gist"
+    for number in range(90):
+        server.post(f"note {number}\n", noon + number, title=f"note {number}", name=f"n {number}.txt")
+    lost = server.pastes[17]
+    lost.deleted = True
+    token = uuid4().hex
+    environment.setenv("PASTE_TOKEN", token)
+    server.inline = False
+    settings: dict[str, Any] = {"url": server.url if feed != "rss" else f"{server.url}/atom"}
+    if gists:
+        server.token = token
+        settings |= {"token": "${PASTE_TOKEN}"}
+
+    def build(url: str = settings["url"]) -> Source:
+        config = PasteSource.Config(feed=feed, request_interval=0, max_wait=0.1, **{**settings, "url": url})
+        source = PasteSource("pastes", config)
+        stack.callback(source.close)
+        return source
+
+    def grow() -> set[str]:
+        return {uri(server.post("new\n", noon + 1000, name="new.txt"))}
+
+    def uri(paste: Paste) -> str:
+        host = server.url.removeprefix("http://")
+        return f"paste://{host}/{paste.id}" + (f"/{quote(paste.name)}" if gists else "")
+
+    bodies: dict[str, bytes | None] = {
+        uri(one): (one.text if feed != "rss" else f"{one.title}\n{one.text}").encode()
+        for one in server.pastes
+        if one is not lost
+    }
+    if feed == "rss":
+        bodies = dict.fromkeys(bodies)
+    return World(
+        build,
+        bodies,
+        refused=frozenset({uri(lost)}),
+        credentials=(token,),
+        unreachable=lambda: build("http://127.0.0.1:9"),
+        gone=f"paste://{server.url.removeprefix('http://')}/{'0' * 12}{'/x' * gists}",
+        grow=grow,
+    )
+
+
+@world("paste-pastebin")
+def _pastebin(folder: Path, stack: ExitStack) -> World:
+    return _pastes(folder, stack, "pastebin")
+
+
+@world("paste-gist")
+def _gist(folder: Path, stack: ExitStack) -> World:
+    return _pastes(folder, stack, "gist")
+
+
+@world("paste-rss")
+def _rss(folder: Path, stack: ExitStack) -> World:
+    return _pastes(folder, stack, "rss")
+
+
+@world("paste-folder")
+def _dumps(folder: Path, _stack: ExitStack) -> World:
+    top = folder / "dumps"
+    bodies: dict[str, bytes | None] = {}
+    for index in range(70):
+        path = top / f"d{index % 3}" / f"dump {index}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"dump %d\n" % index)
+        bodies[path.as_uri()] = path.read_bytes()
+
+    def grow() -> set[str]:
+        (top / "later.txt").write_bytes(b"later")
+        return {(top / "later.txt").as_uri()}
+
+    return World(
+        lambda: PasteSource("dumps", PasteSource.Config(feed="folder", path=str(top))),
+        bodies,
+        gone=(top / "gone").as_uri(),
+        grow=grow,
+    )
