@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from unsprawl.store.rows import row
 from unsprawl.store.seal import unseal
 from unsprawl.store.triage import EFFECTIVE, TOLD, TOLD_FROM, told
 
-__all__ = ["Filter", "find", "read_findings", "read_rows"]
+__all__ = ["Filter", "find", "read_findings", "read_place", "read_rows"]
 
 _ROWS: Final = f"""
 SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source,
@@ -95,7 +95,22 @@ def read_rows(
     connection.create_function("globbed", 3, _globbed, deterministic=True)
     where, values = wanted.clause()
     order = "ORDER BY o.finding, o.source, o.uri, o.start, o.document, o.ordinal"
-    for record in connection.execute(f"{_ROWS} {where} {order}", values):
+    yield from _rows(connection, keys, f"{where} {order}", values, show_secrets=show_secrets)
+
+
+def read_place(
+    connection: sqlite3.Connection, keys: Keys, finding: str, source: str, document: bytes, ordinal: int
+) -> dict[str, Any] | None:
+    """The row of one occurrence."""
+    where = "WHERE o.finding = ? AND o.source = ? AND o.document = ? AND o.ordinal = ?"
+    values = (finding, source, document, ordinal)
+    return next(_rows(connection, keys, where, values, show_secrets=False), None)
+
+
+def _rows(
+    connection: sqlite3.Connection, keys: Keys, clauses: str, values: Sequence[Any], *, show_secrets: bool
+) -> Iterator[dict[str, Any]]:
+    for record in connection.execute(f"{_ROWS} {clauses}", values):
         columns, known = record[:-_TOLD], record[-_TOLD:]
         *columns, first_seen, last_seen, gone_at, status, sealed = columns
         clear = None

@@ -32,6 +32,7 @@ __all__ = [
     "FilePath",
     "Reference",
     "SourceConfig",
+    "Watchlist",
     "load",
     "resolve",
     "schema",
@@ -84,6 +85,19 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return next((gap for gap in self.accept if gap.covers(uri, reason, today)), None)
 
 
+class Watchlist(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The organisation's names, which `watch` looks for in pastes.
+
+    ``domains`` stand for the hosts and mail addresses below them too, ``hosts`` for themselves, ``words``
+    are names of projects and products. ``mentions``: a name alone, without a credential, is told.
+    """
+
+    domains: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\s/:@]+\.[^\s/:@]+$")], ...] = ()
+    hosts: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\s/@]{3,}$")], ...] = ()
+    words: tuple[Annotated[str, msgspec.Meta(min_length=4)], ...] = ()
+    mentions: bool = True
+
+
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys of the file. What stands under ``sources`` is checked by the type of each source."""
 
@@ -97,6 +111,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     min_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     rules: tuple[FilePath, ...] = ()
     exclude_rules: tuple[_Text, ...] = ()
+    watch: Watchlist = Watchlist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,7 @@ class Config:
     min_confidence: float | None = None
     rules: tuple[Path, ...] = ()
     exclude_rules: tuple[str, ...] = ()
+    watch: Watchlist = Watchlist()
 
     @property
     def name(self) -> str:
@@ -171,6 +187,7 @@ def load(path: Path | str) -> Config:
         min_confidence=settings.min_confidence,
         rules=tuple(Path(each) for each in settings.rules),
         exclude_rules=settings.exclude_rules,
+        watch=settings.watch,
     )
 
 

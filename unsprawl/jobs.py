@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from unsprawl.models.memory import Memory
     from unsprawl.store.sink import CoverageRow, Sink
 
-__all__ = ["Options", "Progress", "Result", "crawl", "examiner", "scan"]
+__all__ = ["Options", "Progress", "Result", "crawl", "detection_of", "examiner", "scan"]
 
 #: Threads that read the sources which share one tenant's limits.
 _COORDINATOR_THREADS: Final = 4
@@ -232,22 +232,11 @@ def scan(
     )
 
 
-def crawl(
-    config: Config, options: Options, *, job: str = "crawl", progress: Progress | None = None
-) -> Result:
-    """Crawl every source of ``config`` into its store, going on where an interrupted run stopped.
-
-    Raises ``ConfigError`` when the same job already runs on this store, and ``StoreError``.
-    """
+def detection_of(config: Config, options: Options, keys: Keys) -> _Detection:
+    """What looks at the documents of a job with a store."""
     from unsprawl.models.choice import default_confidence
-    from unsprawl.store.findings import Store
-    from unsprawl.store.keys import load_keys
-    from unsprawl.store.lock import job_lock
 
-    started = time.monotonic()
-    # A store that is there has its key already: a fresh one would only hide that it was lost.
-    keys = load_keys(config.key, create=not config.store.exists())
-    detection = _Detection(
+    return _Detection(
         (*config.rules, *options.rules),
         (*config.exclude_rules, *options.exclude_rules),
         _first(options.min_confidence, config.min_confidence, default_confidence()),
@@ -256,6 +245,23 @@ def crawl(
         keys,
         remembers=True,
     )
+
+
+def crawl(
+    config: Config, options: Options, *, job: str = "crawl", progress: Progress | None = None
+) -> Result:
+    """Crawl every source of ``config`` into its store, going on where an interrupted run stopped.
+
+    Raises ``ConfigError`` when the same job already runs on this store, and ``StoreError``.
+    """
+    from unsprawl.store.findings import Store
+    from unsprawl.store.keys import load_keys
+    from unsprawl.store.lock import job_lock
+
+    started = time.monotonic()
+    # A store that is there has its key already: a fresh one would only hide that it was lost.
+    keys = load_keys(config.key, create=not config.store.exists())
+    detection = detection_of(config, options, keys)
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
     steps = _Steps(detection, specs, path, options.since)

@@ -41,7 +41,7 @@ _Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/?#]+.*$")]
 _FeedName = Literal["pastebin", "gist", "pinnwand", "rss", "folder"]
 
 _STDIN: Final = "-"
-#: Pastes between two checkpoints.
+#: Pastes between two checkpoints, fewer where requests are slow: about a second's.
 _STRETCH: Final = 16
 #: Where a feed is, how often it is looked at, and the seconds between two requests to it.
 _URLS: Final = {
@@ -119,6 +119,15 @@ class PasteSource:
         return self._config.feed not in _PUBLIC and not self._is_public if given is None else given
 
     @property
+    def _interval(self) -> float:
+        given = self._config.request_interval
+        return _INTERVAL[self._config.feed] if given is None else given
+
+    @property
+    def _stretch(self) -> int:
+        return max(1, min(_STRETCH, int(1 / self._interval))) if self._interval else _STRETCH
+
+    @property
     def _is_public(self) -> bool:
         return self._config.feed == "pinnwand" and self._config.url in (None, _URLS["pinnwand"])
 
@@ -151,10 +160,10 @@ class PasteSource:
             # What was listed is not forgotten, even if the site forgets it or the reading breaks off.
             yield Checkpoint(state.cursor())
             while state.pending:
-                for item in state.pending[:_STRETCH]:
+                for item in state.pending[: self._stretch]:
                     yield from self._paste(feed, item, seen)
                     state.done(item)
-                del state.pending[:_STRETCH]
+                del state.pending[: self._stretch]
                 yield Checkpoint(state.cursor())
             if not (listing.more and taken):
                 return
@@ -236,12 +245,11 @@ class PasteSource:
         with _webs_lock:
             web = _webs.get((self.name, config))
             if web is None:
-                interval = config.request_interval
                 web = _webs[self.name, config] = Web(
                     config.url or _URLS[config.feed],
                     token=config.token,
                     allowed=tuple(chain(config.hosts, (RAW_HOST,) if config.feed == "gist" else ())),
-                    interval=_INTERVAL[config.feed] if interval is None else interval,
+                    interval=self._interval,
                     max_wait=config.max_wait,
                 )
             return web

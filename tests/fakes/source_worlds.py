@@ -312,7 +312,7 @@ def _jira_data_center(_folder: Path, stack: ExitStack) -> World:
     return _jira(stack, cloud=False)
 
 
-def _pastes(folder: Path, stack: ExitStack, feed: str) -> World:
+def _pastes(_folder: Path, stack: ExitStack, feed: Any) -> World:
     """A paste site with 90 pastes of which one was deleted, seen through one kind of feed."""
     environment = stack.enter_context(pytest.MonkeyPatch.context())
     server = stack.enter_context(PasteServer())
