@@ -25,7 +25,7 @@ from unsprawl.wire.patience import RETRIED_STATUS, Again, Patience, retry_after
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Client", "Credentials", "Fixed", "Response"]
+__all__ = ["Client", "Credentials", "Fixed", "Response", "user_agent"]
 
 CONNECT_TIMEOUT: Final = 10.0
 READ_TIMEOUT: Final = 60.0
@@ -268,7 +268,7 @@ class Client:
                 f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")
             }
             self._http = httpx2.Client(
-                headers={"user-agent": _user_agent(), "accept-encoding": "gzip, identity"},
+                headers={"user-agent": user_agent(), "accept-encoding": "gzip, identity"},
                 timeout=httpx2.Timeout(self._read_timeout, connect=self._connect_timeout),
                 limits=httpx2.Limits(
                     max_connections=self._connections, max_keepalive_connections=self._connections
@@ -288,7 +288,7 @@ def _lower(response: httpx2.Response) -> dict[str, str]:
     return headers
 
 
-def _user_agent() -> str:
+def user_agent() -> str:
     try:
         return f"unsprawl/{metadata.version('unsprawl')}"
     except metadata.PackageNotFoundError:  # run from a tree that was never installed
