@@ -6,13 +6,12 @@ file of it is a document.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from unsprawl.crawlers.paste.items import Item, Listing, digest, moment, tail
-from unsprawl.crawlers.paste.web import Web, retry_at
+from unsprawl.crawlers.paste.web import Web
 from unsprawl.errors import UnreadableError
 from unsprawl.records import Audience, Diagnosis, Document, Skipped
 from unsprawl.wire.client import Response
@@ -116,8 +115,6 @@ class Gists:
     def _ask(self, path: str, params: dict[str, str], etag: str = "") -> Response:
         headers = {**_HEADERS, **({"if-none-match": etag} if etag else {})}
         answer = self._web.get(path, params=params, headers=headers)
-        if later := retry_at(answer, self._web.site, time.time()):
-            raise later
         if answer.status == 304:
             return answer
         if answer.status == 404 and path.startswith("/gists/"):

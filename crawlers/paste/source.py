@@ -29,6 +29,7 @@ from unsprawl.crawlers.paste.pastebin import Pastebin
 from unsprawl.crawlers.paste.pinnwand import Addresses, Database
 from unsprawl.crawlers.paste.syndication import Syndication
 from unsprawl.crawlers.paste.web import Web
+from unsprawl.crawlers.spider.session import NEEDS
 from unsprawl.crawlers.walk import as_uri
 from unsprawl.errors import AuthError, ConfigError, RetryableError, SourceError, UnreadableError
 from unsprawl.records import Checkpoint, Cursor, Diagnosis, Document, Event, Seen, Skipped, Unchanged, Unit
@@ -75,7 +76,7 @@ class PasteSource:
 
     type: ClassVar[str] = "paste"
     reads_in: ClassVar[Literal["worker", "coordinator"]] = "coordinator"
-    needs: ClassVar[tuple[str, ...]] = ("httpx2", "lxml.etree", "stamina")
+    needs: ClassVar[tuple[str, ...]] = (*NEEDS, "lxml.etree")
 
     class Config(SourceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Keys of a source of ``type: paste``.
@@ -246,6 +247,7 @@ class PasteSource:
             web = _webs.get((self.name, config))
             if web is None:
                 web = _webs[self.name, config] = Web(
+                    self.name,
                     config.url or _URLS[config.feed],
                     token=config.token,
                     allowed=tuple(chain(config.hosts, (RAW_HOST,) if config.feed == "gist" else ())),

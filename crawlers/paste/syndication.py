@@ -117,10 +117,7 @@ class Syndication:
     def _behind(self, item: Item) -> tuple[bytes, bool] | None:
         if not item.raw:
             return None
-        self._web.check(item.raw)
-        if not self._web.permits(item.raw):
-            raise UnreadableError("robots.txt of the site refuses the page", hint="ask who runs the site")
-        answer = self._web.get(item.raw, limit=self._max).expect("the page of a paste")
+        answer = self._web.get(item.raw, limit=self._max, page=True).expect("the page of a paste")
         return answer.body, "html" in answer.header("content-type")
 
 

@@ -313,12 +313,12 @@ def _jira_data_center(_folder: Path, stack: ExitStack) -> World:
 
 
 def _pastes(_folder: Path, stack: ExitStack, feed: Any) -> World:
-    """A paste site with 90 pastes of which one was deleted, seen through one kind of feed."""
+    """A paste site with 40 pastes of which one was deleted, seen through one kind of feed."""
     environment = stack.enter_context(pytest.MonkeyPatch.context())
     server = stack.enter_context(PasteServer())
     noon = 1_767_690_000
     gists = feed == "gist"
-    for number in range(90):
+    for number in range(40):
         server.post(f"note {number}\n", noon + number, title=f"note {number}", name=f"n {number}.txt")
     lost = server.pastes[17]
     lost.deleted = True
