@@ -248,19 +248,19 @@ def _seen_inside(connection: sqlite3.Connection, fingerprint: str, feeds: Sequen
         }
     if _has_known(connection):
         cursor = connection.execute(
-            "SELECT * FROM known WHERE fingerprint = ? LIMIT ?", (fingerprint, _PLACES)
+            "SELECT * FROM known WHERE fingerprint = ? ORDER BY current DESC LIMIT ?", (fingerprint, _PLACES)
         )
         columns = [column[0] for column in cursor.description]
         vault = [dict(zip(columns, row, strict=True)) for row in cursor]
         held["known"] = [
-            {name: str(value)[:_CHARACTERS] for name, value in entry.items() if _is_shown(name, value)}
+            {
+                name: value[:_CHARACTERS] if isinstance(value, str) else value
+                for name, value in entry.items()
+                if name != "fingerprint" and isinstance(value, str | int | float)
+            }
             for entry in vault
         ]
     return held
-
-
-def _is_shown(name: str, value: object) -> bool:
-    return name != "fingerprint" and isinstance(value, str | int | float)
 
 
 def _has_known(connection: sqlite3.Connection) -> bool:

@@ -97,8 +97,12 @@ def _provenance(event: Mapping[str, Any]) -> list[str]:
         if all(place["gone_at"] for place in seen) and about["seen_count"] == len(seen):
             parts.append("gone from inside")
     for entry in about.get("known", [])[:1]:
-        place = entry.get("path") or entry.get("place") or entry.get("name") or ""
-        parts.append(f"kept in a vault{f' at {place}' if place else ''}")
+        place = "#".join(str(entry[part]) for part in ("path", "key") if entry.get(part))
+        version = f" version {entry['version']}" if entry.get("version") else ""
+        state = (
+            "" if "current" not in entry else ", which is current" if entry["current"] else ", replaced since"
+        )
+        parts.append(f"kept in {entry.get('vault') or 'a vault'}: {place}{version}{state}")
     return parts
 
 
