@@ -14,10 +14,10 @@ from typing import Any, Self
 from unsprawl.errors import StoreError
 from unsprawl.records import Check
 from unsprawl.secret import Keys
-from unsprawl.store import audit, feedback, lifecycle, owners, places, triage
+from unsprawl.store import audit, feedback, lifecycle, owners, places, triage, watch
 from unsprawl.store.connection import connect, faults, transaction
 from unsprawl.store.places import Look, Place
-from unsprawl.store.query import Filter, find, read_findings, read_rows, sealed_findings
+from unsprawl.store.query import Filter, find, read_findings, read_place, read_rows, sealed_findings
 from unsprawl.store.rows import timestamp
 from unsprawl.store.run import Run, begin, read_coverage
 from unsprawl.store.sink import CoverageRow
@@ -295,6 +295,40 @@ class Store:
             if feedback.token(self._connection) != decided:
                 return None
             return feedback.recall(self._connection, found)
+
+    def own(self, feeds: Sequence[str]) -> tuple[dict[str, str], frozenset[str]]:
+        """What is one's own, of all sources but ``feeds``: see :func:`unsprawl.store.watch.own`."""
+        with self._lock, faults(self.path):
+            return watch.own(self._connection, feeds)
+
+    def changes(self) -> int:
+        """Changes whenever another process or connection has written to the store."""
+        with self._lock, faults(self.path):
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def untold(self) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Some of the events that nobody was told yet, the oldest first, each with its occurrence."""
+        with self._lock, faults(self.path):
+            events = watch.untold(self._connection)
+            keys = ("finding", "source", "document", "ordinal")
+            return [
+                (
+                    event,
+                    read_place(self._connection, self._keys, self._clock(), *(event[key] for key in keys)),
+                )
+                for event in events
+            ]
+
+    def tell(self, ids: Sequence[int]) -> None:
+        """These events were told."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            watch.tell(self._connection, ids, timestamp(self._clock()))
+
+    def prune_events(self, before: datetime) -> None:
+        """Forget told events, and which pastes were copies of which, from before then."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            watch.prune(self._connection, timestamp(before))
 
     def feedback_rows(self) -> Iterator[dict[str, Any]]:
         """Every judged place with its label, redacted surroundings and vector, for training."""

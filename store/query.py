@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from unsprawl.store.rows import row
 from unsprawl.store.seal import unseal
 from unsprawl.store.triage import EFFECTIVE, TOLD, TOLD_FROM, told
 
-__all__ = ["Filter", "find", "read_findings", "read_rows", "sealed_findings"]
+__all__ = ["Filter", "find", "read_findings", "read_place", "read_rows", "sealed_findings"]
 
 #: In how many places a finding stands now.
 _COPIES: Final = "(SELECT count(*) FROM occurrences c WHERE c.finding = f.id AND c.gone_at IS NULL)"
@@ -114,8 +114,35 @@ def read_rows(
     connection.create_function("globbed", 3, _globbed, deterministic=True)
     where, values = wanted.clause()
     order = "ORDER BY o.finding, o.source, o.uri, o.start, o.document, o.ordinal"
+    yield from _rows(connection, keys, f"{where} {order}", values, now, show_secrets=show_secrets)
+
+
+def read_place(
+    connection: sqlite3.Connection,
+    keys: Keys,
+    now: datetime,
+    finding: str,
+    source: str,
+    document: bytes,
+    ordinal: int,
+) -> dict[str, Any] | None:
+    """The row of one occurrence."""
+    where = "WHERE o.finding = ? AND o.source = ? AND o.document = ? AND o.ordinal = ?"
+    values = (finding, source, document, ordinal)
+    return next(_rows(connection, keys, where, values, now, show_secrets=False), None)
+
+
+def _rows(
+    connection: sqlite3.Connection,
+    keys: Keys,
+    clauses: str,
+    values: Sequence[Any],
+    now: datetime,
+    *,
+    show_secrets: bool,
+) -> Iterator[dict[str, Any]]:
     counted, copies = "", 0
-    for record in connection.execute(f"{_ROWS} {where} {order}", values):
+    for record in connection.execute(f"{_ROWS} {clauses}", values):
         columns, known = record[:-_TOLD], record[-_TOLD:]
         *columns, first_seen, last_seen, gone_at, status, sealed, owner, privilege, since = columns
         if record[0] != counted:

@@ -115,10 +115,26 @@ class Run:
             return _never
         return seen_reader(self._path, self._keys, source, self.detection)
 
-    def commit(self, batch: Batch) -> Committed:
+    def commit(
+        self, batch: Batch, alongside: Callable[[sqlite3.Connection, str], object] | None = None
+    ) -> Committed:
+        """``alongside`` writes more in the same transaction; it is told the time."""
         prepared = prepare(self._keys, batch)
         with self._writing() as connection:
-            return write(connection, self._number, self.started_at, prepared, timestamp(self._clock()))
+            now = timestamp(self._clock())
+            committed = write(connection, self._number, self.started_at, prepared, now)
+            if alongside is not None:
+                alongside(connection, now)
+            return committed
+
+    def reopen(self, source: str, unit: str) -> None:
+        """Go on counting for a unit that had ended: a feed that failed and answers again."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE coverage SET state = 'open', failure = NULL, last_batch = NULL"
+                " WHERE run = ? AND source = ? AND unit = ? AND state <> 'open'",
+                (self._number, source, plain(unit)),
+            )
 
     def note_gap(self, source: str, gap: Gap, parents: Sequence[str] = ()) -> None:
         held = msgspec.json.encode([plain(parent) for parent in parents]).decode()

@@ -45,6 +45,11 @@ def _audit(db: Database) -> None:
     _run(db, _AUDIT)
 
 
+@MIGRATIONS(name="0005_watch")
+def _watch(db: Database) -> None:
+    _run(db, _WATCH)
+
+
 # Severity is 1 (low) to 4 (critical), so that SQL can compare it; times are texts that sort.
 # `unit` of a sighting and of a seen version is a short keyed name: who delivered it last.
 # `before` is the version that stood in `seen` when the running run began: see ledger.py.
@@ -242,4 +247,32 @@ ALTER TABLE findings ADD COLUMN closed_at TEXT;
 ALTER TABLE findings ADD COLUMN proof TEXT NOT NULL DEFAULT '';
 ALTER TABLE findings ADD COLUMN recheck_at TEXT;
 ALTER TABLE occurrences ADD COLUMN refetched_at TEXT
+"""
+
+# `pastes` holds those that made events: `cluster` is the first of the same dump, `sketch` what it is told by
+# (watch/likeness.py). `events` are to be told until `told_at`; `about` is what was known when they happened.
+_WATCH = """
+CREATE TABLE pastes (
+  document BLOB PRIMARY KEY,
+  cluster BLOB NOT NULL,
+  sketch BLOB NOT NULL,
+  at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pastes_at ON pastes(at);
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY,
+  name BLOB NOT NULL UNIQUE,
+  kind TEXT NOT NULL,
+  finding TEXT NOT NULL,
+  source TEXT NOT NULL,
+  document BLOB NOT NULL,
+  ordinal INTEGER NOT NULL,
+  about TEXT NOT NULL,
+  at TEXT NOT NULL,
+  copies INTEGER NOT NULL,
+  last_at TEXT NOT NULL,
+  told_at TEXT
+) STRICT;
+CREATE INDEX events_untold ON events(id) WHERE told_at IS NULL;
+CREATE INDEX IF NOT EXISTS findings_fingerprint ON findings(fingerprint)
 """

@@ -25,6 +25,7 @@ __all__ = ["COMMANDS", "main", "unsprawl"]
 COMMANDS: Final = {
     "scan": ("unsprawl.cli_scan:scan", "Scan files, folders or standard input."),
     "crawl": ("unsprawl.cli_crawl:crawl", "Crawl every source of a configuration into the store."),
+    "watch": ("unsprawl.cli_watch:watch", "Watch paste feeds for what is yours."),
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
     "playbook": ("unsprawl.cli_playbook:playbook", "Show the steps that end one exposure."),
     "remediate": ("unsprawl.cli_remediate:remediate", "Plan clean-ups, and apply a reviewed plan."),
@@ -86,6 +87,7 @@ def unsprawl() -> None:
       git diff --cached | unsprawl scan -      what you are about to commit
       unsprawl doctor nightly.yaml             can every source be reached?
       unsprawl crawl nightly.yaml              what is new since the last crawl
+      unsprawl watch breach-watch.yaml         what strangers post of yours
       unsprawl findings list                   what is open
       unsprawl demo                            see it work on an invented organisation
 

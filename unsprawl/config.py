@@ -32,6 +32,7 @@ __all__ = [
     "FilePath",
     "Reference",
     "SourceConfig",
+    "Watchlist",
     "load",
     "resolve",
     "schema",
@@ -84,6 +85,19 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return next((gap for gap in self.accept if gap.covers(uri, reason, today)), None)
 
 
+class Watchlist(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The organisation's names, which `watch` looks for in pastes.
+
+    ``domains`` stand for the hosts and mail addresses below them too, ``hosts`` for themselves, ``words``
+    are names of projects and products. ``mentions``: a name alone, without a credential, is told.
+    """
+
+    domains: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\s/:@]+\.[^\s/:@]+$")], ...] = ()
+    hosts: tuple[Annotated[str, msgspec.Meta(pattern=r"^[^\s/@]{3,}$")], ...] = ()
+    words: tuple[Annotated[str, msgspec.Meta(min_length=4)], ...] = ()
+    mentions: bool = True
+
+
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys of the file. What stands under ``sources`` is checked by the type of each source."""
 
@@ -98,6 +112,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rules: tuple[FilePath, ...] = ()
     exclude_rules: tuple[_Text, ...] = ()
     owners: FilePath | None = None
+    watch: Watchlist = Watchlist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +140,7 @@ class Config:
     rules: tuple[Path, ...] = ()
     exclude_rules: tuple[str, ...] = ()
     owners: Path | None = None
+    watch: Watchlist = Watchlist()
 
     @property
     def name(self) -> str:
@@ -174,6 +190,7 @@ def load(path: Path | str) -> Config:
         rules=tuple(Path(each) for each in settings.rules),
         exclude_rules=settings.exclude_rules,
         owners=Path(settings.owners) if settings.owners else None,
+        watch=settings.watch,
     )
 
 

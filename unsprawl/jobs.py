@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     from unsprawl.models.memory import Memory
     from unsprawl.store.sink import CoverageRow, Sink
 
-__all__ = ["Options", "Progress", "Result", "crawl", "examiner", "examiner_of", "scan", "sources_of"]
+__all__ = [
+    "Options",
+    "Progress",
+    "Result",
+    "crawl",
+    "detection_of",
+    "examiner",
+    "examiner_of",
+    "scan",
+    "sources_of",
+]
 
 #: Threads that read the sources which share one tenant's limits.
 _COORDINATOR_THREADS: Final = 4
@@ -249,6 +259,21 @@ def scan(
     )
 
 
+def detection_of(config: Config, options: Options, keys: Keys) -> _Detection:
+    """What looks at the documents of a job with a store."""
+    from unsprawl.models.choice import default_confidence
+
+    return _Detection(
+        (*config.rules, *options.rules),
+        (*config.exclude_rules, *options.exclude_rules),
+        _first(options.min_confidence, config.min_confidence, default_confidence()),
+        False,
+        config.seals,
+        keys,
+        remembers=True,
+    )
+
+
 def crawl(
     config: Config, options: Options, *, job: str = "crawl", progress: Progress | None = None
 ) -> Result:
@@ -256,7 +281,6 @@ def crawl(
 
     Raises ``ConfigError`` when the same job already runs on this store, and ``StoreError``.
     """
-    from unsprawl.models.choice import default_confidence
     from unsprawl.store import owners
     from unsprawl.store.findings import Store
     from unsprawl.store.keys import load_keys
@@ -266,15 +290,7 @@ def crawl(
     whose = owners.load(config.owners) if config.owners else owners.Owners()
     # A store that is there has its key already: a fresh one would only hide that it was lost.
     keys = load_keys(config.key, create=not config.store.exists())
-    detection = _Detection(
-        (*config.rules, *options.rules),
-        (*config.exclude_rules, *options.exclude_rules),
-        _first(options.min_confidence, config.min_confidence, default_confidence()),
-        False,
-        config.seals,
-        keys,
-        remembers=True,
-    )
+    detection = detection_of(config, options, keys)
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
     steps = _Steps(detection, specs, path, options.since)

@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from unsprawl import config, records
-from unsprawl.config import AcceptedGap, ConfigFile, SourceConfig, load
+from unsprawl import config, records, yamltext
+from unsprawl.config import AcceptedGap, ConfigFile, SourceConfig, Watchlist, load
 from unsprawl.errors import ConfigError, ExitCode
-from unsprawl.plugins import source_type, source_types
+from unsprawl.plugins import build_source, source_type, source_types
 from unsprawl.references import FORMS
 from unsprawl.store.sink import Coverage
 
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 CONCEPTS = (ROOT / "docs" / "concepts.md").read_text("utf-8")
 NIGHTLY = ROOT / "configs" / "nightly.yaml"
+WATCH = ROOT / "configs" / "breach-watch.yaml"
 TYPES = sorted(source_types())
 
 
@@ -110,6 +111,23 @@ def test_the_nightly_example_loads() -> None:
     assert loaded.store == ROOT / "configs" / "unsprawl.db"
 
 
+def test_the_watch_example_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "a stand-in")
+    loaded = load(WATCH)
+    assert {source.config.feed for source in loaded.sources.values()} == {  # type: ignore[attr-defined]
+        *("gist", "pastebin", "pinnwand", "rss", "folder")
+    }
+    assert loaded.watch.domains
+    for source in loaded.sources.values():
+        build_source(source.name, source.type, source.config)
+    content, _ = yamltext.parse(WATCH.read_text("utf-8"), "breach-watch.yaml")
+    assert list(validator().iter_errors(content)) == []
+
+
+def test_every_key_of_the_watchlist_is_documented_and_no_other() -> None:
+    assert set(table(section(CONFIGURATION, "Watch"))) == keys(Watchlist)
+
+
 def test_the_nightly_example_points_editors_at_the_schema() -> None:
     first = NIGHTLY.read_text("utf-8").splitlines()[0]
     pointer = first.partition("$schema=")[2]
@@ -133,8 +151,6 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 def test_the_schema_takes_the_example() -> None:
-    from unsprawl import yamltext
-
     content, _ = yamltext.parse(NIGHTLY.read_text("utf-8"), "nightly.yaml")
     assert list(validator().iter_errors(content)) == []
 

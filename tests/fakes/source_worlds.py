@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import ci_worlds
@@ -30,6 +31,7 @@ from unsprawl.crawlers.engine.source import EngineSource
 from unsprawl.crawlers.files import FilesSource
 from unsprawl.crawlers.jira.source import JiraSource
 from unsprawl.crawlers.memory import MemorySource
+from unsprawl.crawlers.paste.source import PasteSource
 from unsprawl.crawlers.registry.source import RegistrySource
 from unsprawl.crawlers.s3.source import S3Source
 from unsprawl.crawlers.slack.source import SlackSource
@@ -38,6 +40,7 @@ from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.engine_server import EngineServer, RunContainer
 from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.loopback import Fault
+from unsprawl.estate.paste_server import Paste, PasteServer
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.slack_server import SlackServer
@@ -383,3 +386,89 @@ def _ci_world(system: str) -> Callable[[Path, ExitStack], World]:
 
 for _system in ci_worlds.WORLDS:
     world(f"ci-{_system}")(_ci_world(_system))
+
+
+def _pastes(_folder: Path, stack: ExitStack, feed: Any) -> World:
+    """A paste site with 40 pastes of which one was deleted, seen through one kind of feed."""
+    environment = stack.enter_context(pytest.MonkeyPatch.context())
+    server = stack.enter_context(PasteServer())
+    noon = 1_767_690_000
+    gists = feed == "gist"
+    for number in range(40):
+        server.post(f"note {number}\n", noon + number, title=f"note {number}", name=f"n {number}.txt")
+    lost = server.pastes[17]
+    lost.deleted = True
+    token = uuid4().hex
+    environment.setenv("PASTE_TOKEN", token)
+    server.inline = False
+    settings: dict[str, Any] = {"url": server.url if feed != "rss" else f"{server.url}/atom"}
+    if gists:
+        server.token = token
+        settings |= {"token": "${PASTE_TOKEN}"}
+
+    def build(url: str = settings["url"]) -> Source:
+        config = PasteSource.Config(feed=feed, request_interval=0, max_wait=0.1, **{**settings, "url": url})
+        source = PasteSource("pastes", config)
+        stack.callback(source.close)
+        return source
+
+    def grow() -> set[str]:
+        return {uri(server.post("new\n", noon + 1000, name="new.txt"))}
+
+    def uri(paste: Paste) -> str:
+        host = server.url.removeprefix("http://")
+        return f"paste://{host}/{paste.id}" + (f"/{quote(paste.name)}" if gists else "")
+
+    bodies: dict[str, bytes | None] = {
+        uri(one): (one.text if feed != "rss" else f"{one.title}\n{one.text}").encode()
+        for one in server.pastes
+        if one is not lost
+    }
+    if feed == "rss":
+        bodies = dict.fromkeys(bodies)
+    return World(
+        build,
+        bodies,
+        refused=frozenset({uri(lost)}),
+        credentials=(token,),
+        unreachable=lambda: build("http://127.0.0.1:9"),
+        gone=f"paste://{server.url.removeprefix('http://')}/{'0' * 12}{'/x' * gists}",
+        grow=grow,
+    )
+
+
+@world("paste-pastebin")
+def _pastebin(folder: Path, stack: ExitStack) -> World:
+    return _pastes(folder, stack, "pastebin")
+
+
+@world("paste-gist")
+def _gist(folder: Path, stack: ExitStack) -> World:
+    return _pastes(folder, stack, "gist")
+
+
+@world("paste-rss")
+def _rss(folder: Path, stack: ExitStack) -> World:
+    return _pastes(folder, stack, "rss")
+
+
+@world("paste-folder")
+def _dumps(folder: Path, _stack: ExitStack) -> World:
+    top = folder / "dumps"
+    bodies: dict[str, bytes | None] = {}
+    for index in range(70):
+        path = top / f"d{index % 3}" / f"dump {index}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"dump %d\n" % index)
+        bodies[path.as_uri()] = path.read_bytes()
+
+    def grow() -> set[str]:
+        (top / "later.txt").write_bytes(b"later")
+        return {(top / "later.txt").as_uri()}
+
+    return World(
+        lambda: PasteSource("dumps", PasteSource.Config(feed="folder", path=str(top))),
+        bodies,
+        gone=(top / "gone").as_uri(),
+        grow=grow,
+    )

@@ -1,0 +1,1 @@
+"""Feeds looked at again and again, and what they have to do with us."""
