@@ -46,6 +46,7 @@ FIELDS: Final = (
     "owner",
     "context",
     "because",
+    "evidence",
 )
 
 
@@ -116,6 +117,7 @@ def row(
         "owner": owner,
         "context": it.context if clear_context is None else clear_context,
         "because": because or None,
+        "evidence": it.evidence or None,
     }
 
 

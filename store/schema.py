@@ -38,6 +38,11 @@ def _triage(db: Database) -> None:
     _run(db, _TRIAGE)
 
 
+@MIGRATIONS(name="0003_checks")
+def _checks(db: Database) -> None:
+    _run(db, _CHECKS)
+
+
 # Severity is 1 (low) to 4 (critical), so that SQL can compare it; times are texts that sort.
 # `unit` of a sighting and of a seen version is a short keyed name: who delivered it last.
 # `before` is the version that stood in `seen` when the running run began: see ledger.py.
@@ -205,4 +210,29 @@ CREATE TABLE recalled (
 ALTER TABLE findings ADD COLUMN until TEXT;
 ALTER TABLE occurrences ADD COLUMN vector BLOB;
 ALTER TABLE occurrences ADD COLUMN proven INTEGER NOT NULL DEFAULT 0
+"""
+
+# `checks` is the history of live checks; `asked` says that a request was made, `account` is a keyed stand-in
+# for the account a wrong password counts against. `checks_due` is written with the sightings of a batch.
+_CHECKS = """
+CREATE TABLE checks (
+  id INTEGER PRIMARY KEY,
+  finding TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  validity INTEGER NOT NULL,
+  evidence TEXT NOT NULL,
+  privilege TEXT NOT NULL,
+  asked INTEGER NOT NULL,
+  account BLOB,
+  at TEXT NOT NULL
+) STRICT;
+CREATE INDEX checks_finding ON checks(finding);
+CREATE INDEX checks_fingerprint ON checks(fingerprint);
+CREATE INDEX checks_account ON checks(account, at) WHERE account IS NOT NULL;
+CREATE TABLE checks_due (
+  finding TEXT PRIMARY KEY,
+  due_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX checks_due_at ON checks_due(due_at)
 """

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "scan": ("unsprawl.cli_scan:scan", "Scan files, folders or standard input."),
     "crawl": ("unsprawl.cli_crawl:crawl", "Crawl every source of a configuration into the store."),
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
+    "verify": ("unsprawl.cli_verify:verify", "Ask providers whether found secrets still work."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),
     "rules": ("unsprawl.cli_rules:rules", "List the rules, or check your own."),
     "model": (
