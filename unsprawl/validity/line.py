@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -141,6 +141,8 @@ class Line:
         self._deadline = time.monotonic() + ways.checks.timeout
         #: Seconds that the far side asked to be left alone; None when it did not.
         self.busy: float | None = None
+        self._late = False
+        self._open: socket.socket
 
     @property
     def checks(self) -> Checks:
@@ -158,30 +160,53 @@ class Line:
         """A connection without encryption (yet) to an allowed host. Raises :class:`Refused`."""
         if host not in self._hosts:
             raise Refused(f"{host} is on no list of hosts that may be called")
-        with self._dialled(host, port, shown) as connection, _ended(connection, self._left()):
+        with self._dialled(host, port, shown) as connection:
             yield connection
 
     @contextmanager
     def _dialled(self, host: str, port: int, shown: str) -> Iterator[socket.socket]:
         addresses = self._ways.pins.addresses(host, port)
         self._told(shown)
-        failure = ""
+        failure, self._late = "", False
         for address in addresses:
             try:
-                connection = self._ways.dial(address, port, self._left())
+                self._open = self._ways.dial(address, port, self._left())
             except OSError as error:
                 failure = failure or _words(error)
                 continue
-            with connection:
-                yield connection
+            try:
+                with self._watched():
+                    yield self._open
+            finally:
+                self._open.close()
             return
         raise NoAnswer(f"{host} cannot be reached: {failure}")
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Ends the connection when its time is over, however steadily something drips from it."""
+
+        def end() -> None:
+            self._late = True
+            with suppress(OSError):
+                # The socket's own: that of TLS would take its state away under the reader.
+                socket.socket.shutdown(self._open, socket.SHUT_RDWR)
+
+        timer = threading.Timer(self._left(), end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def secure(self, connection: socket.socket, host: str) -> ssl.SSLSocket:
         """The connection encrypted, with the certificate of ``host`` checked."""
         try:
             connection.settimeout(self._left())
-            return self._ways.tls.wrap_socket(connection, server_hostname=host)
+            # From here on the connection is this one, and the bare socket an empty shell.
+            self._open = secured = self._ways.tls.wrap_socket(connection, server_hostname=host)
+            return secured
         except ssl.SSLCertVerificationError:
             raise NoAnswer(f"the certificate of {host} is not trusted") from None
         except (OSError, ValueError) as error:
@@ -195,15 +220,13 @@ class Line:
             if not _HEADER.issuperset(value) or " " in call.target:
                 raise Refused("it cannot be put into a request as it stands")
         origin = self._ways.origin(call.host)
-        with ExitStack() as stack:
-            plain = stack.enter_context(self._dialled(origin.host, origin.port, call.shown))
-            overdue = stack.enter_context(_ended(plain, self._left()))
+        with self._dialled(origin.host, origin.port, call.shown) as plain:
             try:
                 connection = self.secure(plain, origin.host) if origin.encrypted else plain
-                answer = _exchanged(stack.enter_context(connection), origin, call, self._left())
+                answer = _exchanged(connection, origin, call, self._left())
             except (OSError, http.client.HTTPException, ValueError) as error:
                 seconds = self._ways.checks.timeout
-                if overdue() or isinstance(error, TimeoutError):
+                if self._late or isinstance(error, TimeoutError):
                     raise NoAnswer(f"{call.host} did not answer within {seconds:g} s") from None
                 raise NoAnswer(f"{call.host} broke off: {_words(error)}") from None
         if answer.status in (429, 503):
@@ -247,25 +270,6 @@ def _exchanged(connection: socket.socket, origin: Origin, call: Call, seconds: f
             body += block
         whole = len(body) <= _LARGEST and got.get("content-encoding", "identity") == "identity"
         return Answer(response.status, got, bytes(body[:_LARGEST]), whole)
-
-
-@contextmanager
-def _ended(connection: socket.socket, seconds: float) -> Iterator[Callable[[], bool]]:
-    """Closes the connection when its time is over, however steadily something drips from it."""
-    over = threading.Event()
-
-    def end() -> None:
-        over.set()
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield over.is_set
-    finally:
-        timer.cancel()
 
 
 def _words(error: Exception) -> str:

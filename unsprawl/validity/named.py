@@ -7,7 +7,7 @@ from typing import Final
 
 from unsprawl.config import Checks
 from unsprawl.detectors.rules import Rule
-from unsprawl.validity import aws
+from unsprawl.validity import aws, databases
 from unsprawl.validity.credential import Credential, Refused
 from unsprawl.validity.probe import Plan, Planner, of_rule
 
@@ -17,6 +17,9 @@ __all__ = ["NAMED", "checkable", "plan"]
 NAMED: Final[Mapping[str, Planner]] = {
     "aws.credentials": aws.plan,
     "aws.secret-access-key": aws.plan,
+    "database.driver-address": databases.driver_address,
+    "database.pgpass": databases.pgpass,
+    "database.url": databases.url,
 }
 
 
