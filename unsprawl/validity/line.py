@@ -224,6 +224,8 @@ class Line:
             try:
                 connection = self.secure(plain, origin.host) if origin.encrypted else plain
                 answer = _exchanged(connection, origin, call, self._left())
+                if self._late:
+                    raise TimeoutError
             except (OSError, http.client.HTTPException, ValueError) as error:
                 seconds = self._ways.checks.timeout
                 if self._late or isinstance(error, TimeoutError):
@@ -265,10 +267,15 @@ def _exchanged(connection: socket.socket, origin: Origin, call: Call, seconds: f
     speaker.endheaders(call.body or None)
     with speaker.getresponse() as response:
         got = {name.lower(): value for name, value in response.getheaders()}
-        body = bytearray()
+        expected, body = response.length, bytearray()
         while len(body) <= _LARGEST and (block := response.read(_BLOCK)):
             body += block
         whole = len(body) <= _LARGEST and got.get("content-encoding", "identity") == "identity"
+        if whole and expected is not None and len(body) != expected:
+            raise http.client.IncompleteRead(b"")
+        if expected is None and not response.chunked:
+            # It ends where the connection does: only JSON tells whether that was its end.
+            whole = whole and body[:1] in (b"{", b"[")
         return Answer(response.status, got, bytes(body[:_LARGEST]), whole)
 
 
