@@ -10,7 +10,8 @@ JOBS   := 2
 # More for pytest: make test ARGS="-k registry -x"
 ARGS   :=
 
-SERVERS := docker-registry umoci skopeo podman
+# Command and package, where they differ.
+SERVERS := docker-registry umoci skopeo podman mariadbd:mariadb-server pg_ctlcluster:postgresql redis-server
 # Holds requests and answers against the API descriptions in CONTRACTS; it needs node and npm.
 PRISM := $(abspath $(VENV))/prism/node_modules/.bin/prism
 
@@ -30,7 +31,8 @@ test: $(VENV)/.dev-installed  ## the tests that need nothing but Python packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-servers: $(VENV)/.dev-installed $(if $(CONTRACTS),$(PRISM))  ## real servers from Debian; with CONTRACTS=DIR official API descriptions too
-	@missing=; for tool in $(SERVERS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=; for tool in $(SERVERS); do \
+	  PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "missing:$$missing" >&2; \
 	  echo "install them with: apt-get install --no-install-recommends$$missing" >&2; \

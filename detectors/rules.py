@@ -25,7 +25,7 @@ __all__ = ["BUILTIN", "Allow", "Companion", "Kind", "Note", "Rule", "RuleSet", "
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 13
+_FORMAT: Final = 14
 
 _SUFFIXES: Final = (".yaml", ".yml", ".toml")
 

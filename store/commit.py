@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 from unsprawl.records import Counts, Gap, Status
+from unsprawl.store import checks
 from unsprawl.store.coverage import state_after
 from unsprawl.store.lifecycle import reopen
 from unsprawl.store.prepare import Key, Prepared, plain
@@ -122,6 +123,8 @@ def write(
         _UPSERT_FINDING,
         [(finding, *columns, now, now, run) for finding, columns in prepared.findings.items()],
     )
+    kept = [finding for finding, columns in prepared.findings.items() if columns[-1] is not None]
+    checks.schedule(connection, kept, reopened, now)
     again = 0 if earlier is None else _seen_again(connection, run, prepared)
     connection.executemany(
         _UPSERT_SEEN,

@@ -7,14 +7,14 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from unsprawl.errors import StoreError
 from unsprawl.records import Check
 from unsprawl.secret import Keys
-from unsprawl.store import audit, feedback, lifecycle, owners, places, triage, watch
+from unsprawl.store import audit, checks, feedback, lifecycle, owners, places, triage, watch
 from unsprawl.store.connection import connect, faults, transaction
 from unsprawl.store.places import Look, Place
 from unsprawl.store.query import Filter, find, read_findings, read_place, read_rows, sealed_findings
@@ -334,3 +334,44 @@ class Store:
         """Every judged place with its label, redacted surroundings and vector, for training."""
         with faults(self.path):
             yield from feedback.feedback_rows(self._connection, self._keys)
+
+    def checks_due(self) -> list[str]:
+        """Findings whose live check is due, the severe first."""
+        with self._lock, faults(self.path):
+            return checks.due(self._connection, self._clock())
+
+    def checkable(self, findings: Sequence[str]) -> list[checks.Checkable]:
+        """These findings, given by whole ids, as live checks need them."""
+        with self._lock, faults(self.path):
+            return list(checks.checkable(self._connection, findings))
+
+    def last_check(self, finding: str, age: timedelta) -> Check | None:
+        """The newest answer about a finding that is not older than ``age``."""
+        with self._lock, faults(self.path):
+            return checks.latest(self._connection, finding, self._clock(), age)
+
+    def was_accepted(self, finding: str) -> bool:
+        """Whether a live check has ever found it working."""
+        with self._lock, faults(self.path):
+            return checks.accepted(self._connection, finding)
+
+    def attempts(self, account: str, within: timedelta) -> int:
+        """How many passwords of an account were tried lately."""
+        with self._lock, faults(self.path):
+            return checks.attempts(self._connection, self._keys, account, self._clock() - within)
+
+    def note_answer(
+        self, it: checks.Checkable, check: Check, *, asked: bool, account: str, again: timedelta
+    ) -> None:
+        """Write what a live check said, what it proves, what follows from it, and when to ask again."""
+        now = self._clock()
+        with self._lock, faults(self.path), transaction(self._connection):
+            checks.note(
+                self._connection, self._keys, it, check, asked=asked, account=account, again=again, now=now
+            )
+            lifecycle.note_check(self._connection, it.finding, check, now, audit.person())
+
+    def check_history(self, finding: str) -> list[dict[str, object]]:
+        """What live checks said of a finding, the newest first."""
+        with self._lock, faults(self.path):
+            return checks.history(self._connection, finding)

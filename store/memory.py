@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from unsprawl.records import Batch, Counts, Cursor, Gap, Occurrence, Seen, Status, Validity
+from unsprawl.records import Batch, Check, Counts, Cursor, Gap, Occurrence, Seen, Status, Validity
 from unsprawl.store.coverage import UnitEntry, aggregate, state_after
 from unsprawl.store.rows import row
 from unsprawl.store.sink import Committed, CoverageRow
@@ -77,6 +77,18 @@ class MemorySink:
 
     def finish(self, *, complete: bool) -> None:  # noqa: ARG002
         self.finished = True
+
+    @property
+    def occurrences(self) -> list[Occurrence]:
+        """Everything that was found, in the order of its arrival."""
+        return list(self._occurrences.values())
+
+    def settle(self, answers: Mapping[str, Check]) -> None:
+        """Take what live checks said of findings; what proves nothing leaves the offline verdict."""
+        for key, it in self._occurrences.items():
+            check = answers.get(it.finding)
+            if check is not None and (check.validity is not Validity.UNKNOWN or not it.evidence):
+                self._occurrences[key] = replace(it, validity=check.validity, evidence=check.evidence)
 
     def rows(self, *, show_secrets: bool = False) -> Iterator[dict[str, Any]]:
         """Occurrences as rows of the interface contract, by place: the order of arrival leaves no trace.

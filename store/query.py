@@ -28,8 +28,8 @@ _SINCE: Final = "coalesce(min(f.first_seen, o.modified_at), f.first_seen)"
 _ROWS: Final = f"""
 SELECT o.finding, f.fingerprint, o.rule, o.title, o.provider, o.document, o.ordinal, o.secret, o.source,
   o.surface, o.uri, o.path, o.line, o.col, o.line_end, o.start, o.stop, o.confidence, o.severity, o.label,
-  o.environment, f.validity, o.url, o.views, o.attrs, o.companions, o.author, o.modified_at, o.audience,
-  o.last_version, o.context, o.first_seen, o.last_seen, o.gone_at, {EFFECTIVE}, f.sealed,
+  o.environment, f.validity, f.evidence, o.url, o.views, o.attrs, o.companions, o.author, o.modified_at,
+  o.audience, o.last_version, o.context, o.first_seen, o.last_seen, o.gone_at, {EFFECTIVE}, f.sealed,
   f.owner, f.privilege, {_SINCE}, {TOLD}
 FROM occurrences o JOIN findings f ON f.id = o.finding {TOLD_FROM}
 """
@@ -169,8 +169,8 @@ def _rows(
 
 def _occurrence(columns: list[Any], clear: str | None) -> Occurrence:
     (
-        *identity, severity, label, environment, validity, url, views, attrs, companions, author, modified_at,
-        audience, version, context,
+        *identity, severity, label, environment, validity, evidence, url, views, attrs, companions, author,
+        modified_at, audience, version, context,
     ) = columns  # fmt: skip
     return Occurrence(
         **dict(zip(_IDENTITY, identity, strict=True)),
@@ -178,6 +178,7 @@ def _occurrence(columns: list[Any], clear: str | None) -> Occurrence:
         label=Label(label),
         environment=Environment(environment),
         validity=VALIDITIES[validity],
+        evidence=evidence,
         url=url,
         views=tuple(msgspec.json.decode(views)),
         attrs=msgspec.json.decode(attrs),

@@ -48,6 +48,7 @@ FIELDS: Final = (
     "owner",
     "context",
     "because",
+    "evidence",
 )
 
 
@@ -121,6 +122,7 @@ def row(
         "owner": owner,
         "context": it.context if clear_context is None else clear_context,
         "because": because or None,
+        "evidence": it.evidence or None,
     }
 
 

@@ -40,6 +40,11 @@ def _triage(db: Database) -> None:
     _run(db, _TRIAGE)
 
 
+@MIGRATIONS(name="0003_checks")
+def _checks(db: Database) -> None:
+    _run(db, _CHECKS)
+
+
 @MIGRATIONS(name=AUDIT)
 def _audit(db: Database) -> None:
     _run(db, _AUDIT)
@@ -217,6 +222,31 @@ CREATE TABLE recalled (
 ALTER TABLE findings ADD COLUMN until TEXT;
 ALTER TABLE occurrences ADD COLUMN vector BLOB;
 ALTER TABLE occurrences ADD COLUMN proven INTEGER NOT NULL DEFAULT 0
+"""
+
+# `checks` is the history of live checks; `asked` says that a request was made, `account` is a keyed stand-in
+# for the account a wrong password counts against. `checks_due` is written with the sightings of a batch.
+_CHECKS = """
+CREATE TABLE checks (
+  id INTEGER PRIMARY KEY,
+  finding TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  validity INTEGER NOT NULL,
+  evidence TEXT NOT NULL,
+  privilege TEXT NOT NULL,
+  asked INTEGER NOT NULL,
+  account BLOB,
+  at TEXT NOT NULL
+) STRICT;
+CREATE INDEX checks_finding ON checks(finding);
+CREATE INDEX checks_fingerprint ON checks(fingerprint);
+CREATE INDEX checks_account ON checks(account, at) WHERE account IS NOT NULL;
+CREATE TABLE checks_due (
+  finding TEXT PRIMARY KEY,
+  due_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX checks_due_at ON checks_due(due_at)
 """
 
 # `audit` and its head: see audit.py, which alone writes them. `owner` is what the mapping of the

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "crawl": ("unsprawl.cli_crawl:crawl", "Crawl every source of a configuration into the store."),
     "watch": ("unsprawl.cli_watch:watch", "Watch paste feeds for what is yours."),
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
+    "verify": ("unsprawl.cli_verify:verify", "Ask providers whether found secrets still work."),
     "playbook": ("unsprawl.cli_playbook:playbook", "Show the steps that end one exposure."),
     "remediate": ("unsprawl.cli_remediate:remediate", "Plan clean-ups, and apply a reviewed plan."),
     "audit": ("unsprawl.cli_audit:audit", "Show the audit log, or prove that nobody has rewritten it."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -20,13 +21,12 @@ from unsprawl.cli_options import (
     session,
 )
 from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of, tell_gaps
-from unsprawl.cli_scan import refuse_verify
 from unsprawl.errors import ExitCode
 
 if TYPE_CHECKING:
     from unsprawl.config import Config
     from unsprawl.jobs import Result
-    from unsprawl.report.cases import Tally
+    from unsprawl.report.cases import Row, Tally
 
 __all__ = ["crawl", "summary"]
 
@@ -42,6 +42,7 @@ __all__ = ["crawl", "summary"]
 )
 @output_options()
 @detection_options
+@click.option("--only-active", is_flag=True, help="Report only secrets that are known to work.")
 @fail_on_option("never")
 @quiet_option
 @debug_option
@@ -57,6 +58,7 @@ def crawl(
     min_confidence: float | None,
     since: datetime | None,
     verify: bool | None,
+    only_active: bool,
     fail_on: str,
     quiet: bool,
 ) -> int:
@@ -84,7 +86,6 @@ def crawl(
     from unsprawl.config import load
 
     loaded = load(config)
-    refuse_verify(verify if verify is not None else loaded.verify)
     if store is not None:
         loaded = dataclasses.replace(loaded, store=store.absolute())
     wanted = choose_format(format, output) if format or output else None
@@ -102,6 +103,7 @@ def crawl(
         min_confidence=min_confidence,
         full=full,
         since=since,
+        verify=verify if verify is not None else loaded.verify,
         debug=session().debug,
     )
     session().when_stopped = "what was read is kept: run the same command again to go on"
@@ -111,7 +113,11 @@ def crawl(
     code = exit_code(result, counts, fail_on)
     if wanted:
         notes = rule_files.load((*loaded.rules, *rules), (*loaded.exclude_rules, *exclude_rule)).by_id
-        report = report_of(f"Crawl of {config.name}", result, result.rows, code, notes)
+
+        def rows() -> Iterator[Row]:
+            return (row for row in result.rows() if not only_active or row["validity"] == "active")
+
+        report = report_of(f"Crawl of {config.name}", result, rows, code, notes)
         deliver(report, wanted, output, quiet=True, gaps=quiet)
     elif quiet:
         tell_gaps(result.coverage, sys.stderr)
@@ -131,6 +137,7 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
     rows = result.coverage
     states = Counter(str(row.status) for row in rows)
     totals = result.totals
+    checked = ", ".join(f"{count:,} {name}" for name, count in sorted(result.checked.items()))
     lines: list[tuple[str, str]] = [
         ("New", f"{result.new:,}"),
         ("Reopened", f"{result.reopened:,}"),
@@ -140,6 +147,7 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
             if result.silenced
             else []
         ),
+        *([("Checked", checked)] if checked else []),
         ("Open now", f"{still_open:,}" + (f" ({worst})" if worst else "")),
         (
             "Read",

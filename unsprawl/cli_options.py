@@ -190,7 +190,7 @@ def detection_options(command: _Command) -> _Command:
             click.option("--since", type=_MOMENT, metavar="WHEN",
                          help="Leave out what was last modified before: 14d, 12h, or a date (UTC)."),
             click.option("--verify/--no-verify", default=None,
-                         help="Ask providers whether a secret still works: off, and not in this version."),
+                         help="Ask providers whether a secret still works (default: off)."),
         ]
     ):  # fmt: skip
         command = option(command)

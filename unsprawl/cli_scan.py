@@ -104,7 +104,6 @@ def scan(
       3  something could not be read (wins over 1)
       4  nothing could be read at all
     """  # fmt: skip
-    refuse_verify(verify)
     _check_paths(paths)
     format = choose_format(format, output)
     known = _read_baseline(baseline) if baseline else frozenset()
@@ -122,6 +121,7 @@ def scan(
         min_confidence=min_confidence,
         show_secrets=show_secrets,
         since=since,
+        verify=bool(verify),
         debug=session().debug,
     )
     session().when_stopped = "nothing was reported: a scan stores nothing"
@@ -148,8 +148,8 @@ def scan(
     deliver(report_of(title, result, rows, code, notes), format, output, quiet=quiet)
     if silenced and not quiet:
         _tell(silenced, store, reported=every)
-    if only_active and not quiet:
-        inform("Validity is known only where the format tells it; live checks are not part of this version.")
+    if only_active and not verify and not quiet:
+        inform("Validity is known only where the format tells it: --verify asks the providers.")
     return _told(code, quiet)
 
 
@@ -171,15 +171,6 @@ def _told(code: ExitCode, quiet: bool) -> int:
     elif code is ExitCode.INCOMPLETE and not quiet:
         inform("Exit code 3: what was not read may hold secrets.")
     return int(code)
-
-
-def refuse_verify(verify: bool | None) -> None:
-    """Live checks come with a later version; to accept the flag and check nothing would be a lie."""
-    if verify:
-        raise ConfigError(
-            "live checks (verify) are not part of this version",
-            hint="leave it out: offline checks (checksums, expiry, key parsing) always run",
-        )
 
 
 def _check_paths(paths: tuple[str, ...]) -> None:

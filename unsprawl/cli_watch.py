@@ -17,7 +17,6 @@ import click
 
 from unsprawl.cli_options import Command, debug_option, inform, quiet_option, session
 from unsprawl.cli_report import fail_on_option, tell_gaps
-from unsprawl.cli_scan import refuse_verify
 from unsprawl.errors import ConfigError, ExitCode
 from unsprawl.report.cases import SEVERITIES
 from unsprawl.report.escape import json_line, plain
@@ -73,7 +72,7 @@ class _Duration(click.ParamType[float]):
 @click.option(
     "--verify/--no-verify",
     default=None,
-    help="Ask providers whether a secret still works: off, and not in this version.",
+    help="Ask providers whether a secret still works: not here, `unsprawl verify` does.",
 )
 @fail_on_option("never")
 @quiet_option
@@ -115,7 +114,8 @@ def watch(
     from unsprawl.config import load
 
     loaded = load(config)
-    refuse_verify(verify if verify is not None else loaded.verify)
+    if verify:
+        raise click.UsageError("watch asks no provider: run `unsprawl verify` beside it")
     if store is not None:
         loaded = dataclasses.replace(loaded, store=store.absolute())
     if once and duration is not None:

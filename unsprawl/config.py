@@ -26,6 +26,7 @@ from unsprawl.shape import Origin, fit, leaves
 
 __all__ = [
     "AcceptedGap",
+    "Checks",
     "Config",
     "ConfigFile",
     "ConfiguredSource",
@@ -98,6 +99,44 @@ class Watchlist(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     mentions: bool = True
 
 
+_Duration: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,5}[mhdw]$")]
+_Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=600)]
+
+
+class Checks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where live checks may go, and how carefully. Whether there are any says ``verify``.
+
+    ``hosts`` (globs) are your own hosts that may be called though found text names them, ``networks`` the
+    private addresses that may be called (``10.0.0.0/8``), ``endpoints`` other addresses for a provider's
+    host (a private deployment, a test server), ``unencrypted`` hosts that may be spoken to without TLS,
+    ``authorities`` files of certificate authorities to trust besides the system's.
+
+    ``max_age`` is how long an answer counts, ``timeout`` the seconds one check may take, ``interval`` the
+    least seconds between two requests to one provider, ``concurrency`` how many checks run at once and
+    ``attempts`` how many passwords of one account may be tried in a day: mind its lockout.
+
+    ``privileges`` asks a second, read-only question where the first does not tell what a credential may
+    do. ``public_keys`` are files (known_hosts, authorized_keys, certificates, public keys) that private keys
+    are compared with, ``jwt_keys`` what tokens of an issuer are signed with, ``canaries`` AWS accounts whose
+    keys are never touched, besides those known to be traps.
+    """
+
+    hosts: tuple[_Text, ...] = ()
+    networks: tuple[_Text, ...] = ()
+    endpoints: dict[str, str] = {}
+    unencrypted: tuple[_Text, ...] = ()
+    authorities: tuple[FilePath, ...] = ()
+    max_age: _Duration = "1d"
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
+    interval: _Seconds = 0.5
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    attempts: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
+    privileges: bool = False
+    public_keys: tuple[FilePath, ...] = ()
+    jwt_keys: dict[str, Reference] = {}
+    canaries: tuple[Annotated[str, msgspec.Meta(pattern=r"^[0-9]{12}$")], ...] = ()
+
+
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys of the file. What stands under ``sources`` is checked by the type of each source."""
 
@@ -105,6 +144,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     store: FilePath = _STORE
     key: Reference | None = None
     verify: bool = False
+    checks: Checks = Checks()
     seal: Literal["never", "open"] | None = None
     jobs: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
     executor: Literal["local"] = "local"
@@ -133,6 +173,7 @@ class Config:
     sources: Mapping[str, ConfiguredSource]
     key: Reference | None = None
     verify: bool = False
+    checks: Checks = Checks()
     seal: Literal["never", "open"] | None = None
     jobs: int | None = None
     executor: Literal["local"] = "local"
@@ -183,6 +224,7 @@ def load(path: Path | str) -> Config:
         sources={name: _source(name, entry, folder, origin) for name, entry in sources.items()},
         key=settings.key,
         verify=settings.verify,
+        checks=settings.checks,
         seal=settings.seal,
         jobs=settings.jobs,
         executor=settings.executor,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,7 @@ from unsprawl.step import Budget, step
 if TYPE_CHECKING:
     from unsprawl.config import Config, SourceConfig
     from unsprawl.models.memory import Memory
+    from unsprawl.store.findings import Store
     from unsprawl.store.sink import CoverageRow, Sink
 
 __all__ = [
@@ -58,6 +60,7 @@ class Options:
     show_secrets: bool = False
     since: datetime | None = None
     full: bool = False
+    verify: bool = False
     debug: bool = False
 
 
@@ -76,6 +79,8 @@ class Result:
     gone: int = 0
     silenced: int = 0
     """Findings that are like false positives since this run, and were not before."""
+    checked: Mapping[str, int] = field(default_factory=dict)
+    """How many findings were checked live in this run, by what was proven."""
 
     @property
     def complete(self) -> bool:
@@ -238,7 +243,7 @@ def scan(
         options.exclude_rules,
         _first(options.min_confidence, default_confidence()),
         options.show_secrets,
-        False,
+        options.verify,
         keys or load_keys(),
         remembers=memory is not None,
         memory=memory,
@@ -250,6 +255,11 @@ def scan(
         inbox: Inbox = SimpleQueue()
         executor_for = _executors(steps, sources, options.jobs, inbox, stack)
         readable = _run(steps, sources, sink, executor_for, inbox, progress)
+    if options.verify:
+        from unsprawl.checking import verify_scan
+        from unsprawl.config import Checks
+
+        sink.settle(verify_scan(sink.occurrences, detection.keys, examiner(detection).rules, Checks()))
     return Result(
         rows=partial(sink.rows, show_secrets=options.show_secrets),
         coverage=sink.coverage(),
@@ -268,7 +278,7 @@ def detection_of(config: Config, options: Options, keys: Keys) -> _Detection:
         (*config.exclude_rules, *options.exclude_rules),
         _first(options.min_confidence, config.min_confidence, default_confidence()),
         False,
-        config.seals,
+        config.seals or (options.verify and config.seal is None),
         keys,
         remembers=True,
     )
@@ -307,6 +317,7 @@ def crawl(
         run.finish(complete=all(row.status == "complete" for row in coverage))
         changed = recall(store)
         store.assign_all(whose)
+        checked = _checked(store, config, detection) if options.verify else {}
         return Result(
             rows=partial(_stored_rows, path, keys),
             coverage=coverage,
@@ -318,7 +329,17 @@ def crawl(
             reopened=run.reopened,
             gone=run.gone,
             silenced=len(changed.silenced),
+            checked=checked,
         )
+
+
+def _checked(store: Store, config: Config, detection: _Detection) -> Mapping[str, int]:
+    """Live checks of what is due, behind the commit: a crawl that dies here leaves them to the next."""
+    from unsprawl.checking import Verifier
+
+    judge = examiner(detection)
+    verifier = Verifier(store=store, keys=detection.keys, rules=judge.rules, checks=config.checks)
+    return Counter(str(answer.check.validity) for answer in verifier.due())
 
 
 def _run(

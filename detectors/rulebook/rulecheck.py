@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -103,6 +103,23 @@ def _formal(rule: Rule) -> Iterator[str]:
             yield "a check goes to https on the usual port"
         elif "{" not in url.netloc and not re.fullmatch(r"(?:[a-z0-9-]+\.)+[a-z]{2,}", url.hostname):
             yield f"'{url.hostname}' is no host name of a provider"
+        yield from _proofs(rule.check)
+
+
+def _proofs(check: Mapping[str, Any]) -> Iterator[str]:
+    """What a matcher counts must be a proof: gateways give most statuses for reasons of their own."""
+    for name in ("active", "limited", "inactive"):
+        matcher = check.get(name, {})
+        words = "json" in matcher or "contains" in matcher
+        for status in matcher.get("status", ()):
+            if status in (408, 425, 429) or status >= 500 or 300 <= status < 400:
+                yield f"check.{name}: {status} says nothing of a credential"
+            elif name == "active" and status >= 300:
+                yield f"check.active: {status} is no success; what is known but denied is 'limited'"
+            elif not words and status != 401 and status >= 300:
+                yield f"check.{name}: {status} alone proves nothing, add 'json' or 'contains'"
+            elif not words and name != "active" and status < 300:
+                yield f"check.{name}: {status} alone is what a working credential gets"
 
 
 def _examples(rule: Rule, detectors: Sequence[ContentDetector]) -> Iterator[str]:

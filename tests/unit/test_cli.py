@@ -74,7 +74,6 @@ def test_help_imports_nothing_heavy() -> None:
         ),
         (["scan", ".", "--fail-on", "huge"], "error: Invalid value for '--fail-on'"),
         (["scan", "no/such/\x1b[31mplace"], "error: no such file or folder: no/such/\\x1b[31mplace"),
-        (["scan", ".", "--verify"], "error: live checks (verify) are not part of this version"),
         (["scan", ".", "--output", "/no/such/folder/x.json"], "error: the folder of --output does not exist"),
         (["findings", "lst"], "error: No such command 'lst'."),
         (["crawl", "missing.yaml"], "error: missing.yaml: cannot read the configuration"),

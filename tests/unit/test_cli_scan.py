@@ -259,12 +259,18 @@ def test_crawl_writes_reports(
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 
-def test_crawl_refuses_to_pretend(job: Job, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_live_checks_are_off_until_turned_on(job: Job, config: Path) -> None:
+    main(["scan", "."])
+    assert not job.asked["options"].verify
+    main(["scan", ".", "--verify"])
+    assert job.asked["options"].verify
+    main(["crawl", str(config), "-q"])
+    assert not job.asked["options"].verify
     config.write_text(config.read_text().replace("store:", "verify: true\nstore:"))
-    assert main(["crawl", str(config)]) == 2
-    assert "live checks (verify) are not part of this version" in capsys.readouterr().err
-    assert main(["crawl", str(config), "--no-verify", "-q"]) == 0
-    assert job.asked
+    main(["crawl", str(config), "-q"])
+    assert job.asked["options"].verify
+    main(["crawl", str(config), "--no-verify", "-q"])
+    assert not job.asked["options"].verify
 
 
 # --- the hook that users put into their own repositories -------------------------------------------

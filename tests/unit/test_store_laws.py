@@ -153,7 +153,7 @@ def test_the_memory_of_a_scan_agrees_with_the_store(work: Work) -> None:
 
         def bare(rows: Any) -> list[str]:
             # A finding's validity is joined over its sightings in the store alone.
-            volatile = {"first_seen": "", "last_seen": "", "validity": "", "risk": 0}
+            volatile = {"first_seen": "", "last_seen": "", "validity": "", "evidence": "", "risk": 0}
             return sorted(repr(row | volatile) for row in rows)
 
         assert bare(sink.rows()) == bare(store.rows())

@@ -21,7 +21,7 @@ from unsprawl.store.rows import FIELDS, row, timestamp
 CONTRACT = (
     "finding rule name provider secret fingerprint confidence label environment severity risk validity status"
     " source uri url path line column start end line_end views attrs companions author modified_at audience"
-    " first_seen last_seen gone_at owner context because"
+    " first_seen last_seen gone_at owner context because evidence"
 ).split()
 NOON = datetime(2026, 3, 1, 12, 0, 0, 5_000, tzinfo=timezone(timedelta(hours=2)))
 
