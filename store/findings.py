@@ -15,6 +15,7 @@ from unsprawl.errors import StoreError
 from unsprawl.secret import Keys
 from unsprawl.store import feedback, triage
 from unsprawl.store.connection import connect, faults, transaction
+from unsprawl.store.met import Met, met
 from unsprawl.store.query import Filter, find, read_findings, read_rows
 from unsprawl.store.rows import timestamp
 from unsprawl.store.run import Run, begin, read_coverage
@@ -160,6 +161,11 @@ class Store:
         """Take back the newest decision about each; none of them when one has none (``ConfigError``)."""
         with self._lock, faults(self.path), transaction(self._connection):
             triage.undo(self._connection, findings, author, timestamp(self._clock()))
+
+    def met(self, fingerprint: str) -> Met:
+        """Where a value was met before: findings, refused candidates, vault entries."""
+        with self._lock, faults(self.path):
+            return met(self._connection, fingerprint)
 
     def decisions(self, finding: str) -> list[dict[str, Any]]:
         """The history of a finding's decisions, the oldest first, also of those taken back."""

@@ -25,6 +25,7 @@ __all__ = ["COMMANDS", "main", "unsprawl"]
 COMMANDS: Final = {
     "scan": ("unsprawl.cli_scan:scan", "Scan files, folders or standard input."),
     "crawl": ("unsprawl.cli_crawl:crawl", "Crawl every source of a configuration into the store."),
+    "sweep": ("unsprawl.cli_sweep:sweep", "Find every copy of leaked values on every surface."),
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),
     "rules": ("unsprawl.cli_rules:rules", "List the rules, or check your own."),
@@ -83,6 +84,7 @@ def unsprawl() -> None:
       git diff --cached | unsprawl scan -      what you are about to commit
       unsprawl doctor nightly.yaml             can every source be reached?
       unsprawl crawl nightly.yaml              what is new since the last crawl
+      unsprawl sweep sweep.yaml --values -     every copy of a leaked value
       unsprawl findings list                   what is open
       unsprawl demo                            see it work on an invented organisation
 

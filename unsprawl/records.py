@@ -76,13 +76,15 @@ class Unit:
 
     ``id`` is stable between runs, as far as the surface allows. ``parents`` names the rows of the
     ledger it counts for (default: a row of its own); a layer shared by three repositories has three.
-    ``data`` is what ``read`` needs besides the id; it is never stored.
+    ``data`` is what ``read`` needs besides the id; it is never stored. ``expires_at`` tells when the surface
+    deletes what is in it: a sweep reads what goes first before the rest.
     """
 
     id: str
     title: str = ""
     parents: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=_nothing, compare=False, repr=False)
+    expires_at: datetime | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
