@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from unsprawl.errors import StoreError
 from unsprawl.secret import Keys
-from unsprawl.store import feedback, triage
+from unsprawl.store import feedback, known, triage
 from unsprawl.store.connection import connect, faults, transaction
 from unsprawl.store.met import Met, met
 from unsprawl.store.query import Filter, find, read_findings, read_rows
@@ -161,6 +161,25 @@ class Store:
         """Take back the newest decision about each; none of them when one has none (``ConfigError``)."""
         with self._lock, faults(self.path), transaction(self._connection):
             triage.undo(self._connection, findings, author, timestamp(self._clock()))
+
+    def moment(self) -> str:
+        """Now, as the store writes it."""
+        return timestamp(self._clock())
+
+    def remember_known(self, entries: Sequence[known.Entry]) -> None:
+        """Write what is known by its fingerprint: entries of vaults, values of a sweep."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            known.remember(self._connection, entries, self.moment())
+
+    def retire_known(self, vault: str, since: str, unread: Sequence[str]) -> int:
+        """Mark what ``vault`` had and was not written ``since`` as replaced, except below ``unread``."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            return known.retire(self._connection, vault, since, unread, self.moment())
+
+    def known(self, vault: str | None = None) -> Iterator[dict[str, Any]]:
+        """All known values as plain records, with how many findings each has; never a value."""
+        with faults(self.path):
+            yield from known.read_known(self._connection, vault=vault)
 
     def met(self, fingerprint: str) -> Met:
         """Where a value was met before: findings, refused candidates, vault entries."""

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "crawl": ("unsprawl.cli_crawl:crawl", "Crawl every source of a configuration into the store."),
     "sweep": ("unsprawl.cli_sweep:sweep", "Find every copy of leaked values on every surface."),
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
+    "known": ("unsprawl.cli_known:known", "Know the secrets that your vaults keep, without keeping them."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),
     "rules": ("unsprawl.cli_rules:rules", "List the rules, or check your own."),
     "model": (

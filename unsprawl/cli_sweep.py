@@ -26,6 +26,7 @@ from unsprawl.cli_options import (
 from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of
 from unsprawl.cli_scan import refuse_verify
 from unsprawl.errors import ConfigError, ExitCode
+from unsprawl.report.casefile import kept_as
 from unsprawl.report.cases import tally
 from unsprawl.report.wording import counted
 
@@ -261,8 +262,7 @@ def _tell_known(swept: Sequence[Swept]) -> None:
         for place in one.refused[:3]:
             inform(f"known  {one.secret}  was held for no credential: {place['uri']}:{place['line']}")
         for entry in one.known:
-            state = "current" if entry["current"] else "replaced"
-            inform(f"known  {one.secret}  {entry['vault']}:{entry['path']} {entry['key']}, {state}")
+            inform(f"known  {one.secret}  {kept_as(entry)}")
     if len(told) > _TOLD:
         inform(f"known  and {len(told) - _TOLD:,} more values")
 

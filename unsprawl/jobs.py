@@ -194,6 +194,7 @@ def _build_examiner(detection: _Detection) -> Examiner:
         min_confidence=detection.min_confidence,
         seal=detection.seal,
         show_secrets=detection.show_secrets,
+        keep_refused=detection.remembers and detection.memory is None,
     )
 
 

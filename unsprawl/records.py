@@ -42,6 +42,7 @@ __all__ = [
     "Part",
     "Place",
     "Refetchable",
+    "Refused",
     "Seen",
     "Severity",
     "Skipped",
@@ -388,6 +389,21 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A candidate that was held for no credential, as it is stored: by its fingerprint alone.
+
+    ``document`` is the keyed stand-in for its document, ``uri`` is redacted.
+    """
+
+    fingerprint: str
+    document: bytes
+    rule: str
+    confidence: float
+    uri: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A redacted ``Skipped``: one line of the ledger."""
 
@@ -411,6 +427,7 @@ class Batch:
     unit: Unit
     counts: Counts = Counts()
     occurrences: tuple[Occurrence, ...] = ()
+    refused: tuple[Refused, ...] = ()
     documents: tuple[bytes, ...] = ()
     seen: tuple[tuple[bytes, str], ...] = ()
     gaps: tuple[Gap, ...] = ()

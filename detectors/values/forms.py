@@ -1,8 +1,8 @@
 """What a given value looks like: the bytes that are it, and the bytes that tell of it where it is disguised.
 
 A value in UTF-8, UTF-16 or Latin-1, or escaped as programs do it, is a hit by itself. What else stands for
-it is only a place to look at: its pieces where tags or line ends split it, its base64 and hexadecimal. There the
-views make a text in which the value stands as it is.
+it is only a place to look at: its pieces where tags or line ends split it, its base64 and hexadecimal. There
+the views make a text in which the value stands as it is.
 """
 
 from __future__ import annotations

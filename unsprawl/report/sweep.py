@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from unsprawl.report.casefile import kept_as
 from unsprawl.report.cases import Row, place
 from unsprawl.report.export import Section
 from unsprawl.report.wording import counted
@@ -130,7 +131,7 @@ def sections(told: Mapping[str, Any]) -> list[Section]:
             ", ".join(f"{name} {count}" for name, count in value["sources"].items()),
             value["audience"],
             _day(value["first_written"]),
-            "; ".join(_entry(entry) for entry in value["known"]) or "; ".join(value["leaks"]),
+            "; ".join(kept_as(entry) for entry in value["known"]) or "; ".join(value["leaks"]),
         )
         for value in found
     ]
@@ -160,12 +161,6 @@ def sections(told: Mapping[str, Any]) -> list[Section]:
     )
     made.append(_section("What to do", ("Kind", "Step", "What"), list(todo)))
     return [section for section in made if section.lines]
-
-
-def _entry(entry: Mapping[str, Any]) -> str:
-    version = f" version {entry['version']}" if entry["version"] else ""
-    key = f"#{entry['key']}" if entry["key"] else ""
-    return f"{entry['vault']}:{entry['path']}{key}{version}, {'current' if entry['current'] else 'replaced'}"
 
 
 def _section(title: str, columns: tuple[str, ...], lines: Sequence[Sequence[str]]) -> Section:
