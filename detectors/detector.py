@@ -26,7 +26,7 @@ from unsprawl.errors import SourceError
 from unsprawl.records import Candidate, Document, Place, Skipped, Stream
 from unsprawl.secret import Secret
 
-__all__ = ["ContentDetector", "build"]
+__all__ = ["Content", "ContentDetector", "build"]
 
 #: Raise it when the same text gives other candidates with the same rules.
 _VERSION: Final = 3
@@ -45,7 +45,7 @@ def build(
 
 
 @dataclass(slots=True)
-class _Content:
+class Content:
     """One document, file or archive member, while it is scanned. Offsets are those of the next segment."""
 
     member: str
@@ -133,7 +133,7 @@ class ContentDetector:
         """The same, of a text that was looked at already."""
         tally = Tally(deadline=Account(self._budget).deadline, size=len(body))
         segment = Segment(body, 0, len(body), 0, last=True)
-        content = _Content("", document.path or document.uri, None, tally)
+        content = Content("", document.path or document.uri, None, tally)
         yield from self._counted(document, tally, self._scan_segment(segment, content, sight, changes))
 
     def _scan_stream(self, document: Document, body: Stream) -> Iterator[Candidate | Skipped]:
@@ -200,7 +200,7 @@ class ContentDetector:
 
     def _scan_leaf(self, leaf: Leaf, path: str, tally: Tally) -> Iterator[Candidate]:
         path = f"{path}!/{leaf.member}" if leaf.member else path
-        content = _Content(leaf.member, path, leaf.edits, tally)
+        content = Content(leaf.member, path, leaf.edits, tally)
         for segment in segments(leaf.reader, self._segment):
             tally.size = max(tally.size, segment.base + segment.stop)
             sight = self._engine.look(segment.data)
@@ -208,33 +208,29 @@ class ContentDetector:
             yield from self._scan_segment(segment, content, sight, changes)
 
     def _scan_segment(
-        self, segment: Segment, content: _Content, sight: Sight, changes: Sequence[Edit]
+        self, segment: Segment, content: Content, sight: Sight, changes: Sequence[Edit]
     ) -> Iterator[Candidate]:
+        content.lines.enter(segment.data, segment.first)
+        for sighting in self.sightings(segment, content, sight, changes):
+            yield _candidate(sighting, segment, content)
+        if not segment.last:
+            content.lines.leave(segment.stop)
+
+    def sightings(
+        self, segment: Segment, content: Content, sight: Sight, changes: Sequence[Edit]
+    ) -> Iterator[Sighting]:
+        """What is a credential in ``segment``, in the order of the text."""
         data, stop = segment.data, segment.stop
-        content.lines.enter(data, segment.first)
         kept: list[Sighting] = []
         resume: dict[str, int] = {}
         if any(sight) or changes:
-            found = search(
-                self._engine,
-                data,
-                sight,
-                changes,
-                content.tally,
-                segment.view,
-                segment.first,
-                content.resume,
-            )
-            for one in found:
-                match = one.match
-                if not one.derived and match.match_start < stop < match.match_end:
-                    resume[match.rule.id] = match.match_end
+            found, resume = self.found(segment, content, sight, changes)
             good = judged(list(filter(None, map(completed, found))), content.path, doubts=self._doubts)
             kept = resolve(list(map(self._attribution.of, good)), content.claimed)
             for sighting in kept:
                 owned = segment.first <= sighting.begin < stop
                 if owned and not allowed(data, sighting.start, sighting.end):
-                    yield _candidate(sighting, segment, content)
+                    yield sighting
         if not segment.last:
             # What reaches over the border was found here: the next segment must not find it again.
             shift = segment.shift
@@ -246,10 +242,38 @@ class ContentDetector:
                 for start, end in sighting.spans()
                 if end > stop
             ]
-            content.lines.leave(stop)
+
+    def found(
+        self, segment: Segment, content: Content, sight: Sight, changes: Sequence[Edit]
+    ) -> tuple[list[Sighting], dict[str, int]]:
+        """What matches in ``segment``, and where matches that reach beyond it end, by rule."""
+        if not (any(sight) or changes):
+            return [], {}
+        found = search(
+            self._engine,
+            segment.data,
+            sight,
+            changes,
+            content.tally,
+            segment.view,
+            segment.first,
+            content.resume,
+        )
+        resume: dict[str, int] = {}
+        for one in found:
+            match = one.match
+            if not one.derived and match.match_start < segment.stop < match.match_end:
+                resume[match.rule.id] = match.match_end
+        return found, resume
+
+    def again(self, segment: Segment, content: Content) -> Iterator[Sighting]:
+        """:meth:`sightings` of a segment that another detector looks at."""
+        sight = self._engine.look(segment.data)
+        changes = edits(segment.data, sight.clues, content.edits)
+        return self.sightings(segment, content, sight, changes)
 
 
-def _candidate(sighting: Sighting, segment: Segment, content: _Content) -> Candidate:
+def _candidate(sighting: Sighting, segment: Segment, content: Content) -> Candidate:
     data, start, end = segment.data, sighting.start, sighting.end
     match, text, rule = sighting.match, sighting.text, sighting.rule
     line, column = content.lines.at(start)

@@ -18,6 +18,7 @@ from unsprawl.store import checks
 from unsprawl.store.coverage import state_after
 from unsprawl.store.lifecycle import reopen
 from unsprawl.store.prepare import Key, Prepared, plain
+from unsprawl.store.refused import write_refused
 from unsprawl.store.sink import Committed
 
 __all__ = ["encode_gap", "write"]
@@ -125,6 +126,8 @@ def write(
     )
     kept = [finding for finding, columns in prepared.findings.items() if columns[-1] is not None]
     checks.schedule(connection, kept, reopened, now)
+    if batch.refused or batch.documents:
+        write_refused(connection, batch.source, batch.documents, batch.refused, now)
     again = 0 if earlier is None else _seen_again(connection, run, prepared)
     connection.executemany(
         _UPSERT_SEEN,
@@ -133,7 +136,7 @@ def write(
     repeated_gaps = {flag: _write_gaps(connection, run, prepared, unit_id, flag) for flag in (False, True)}
     if prepared.cursor is not None:
         connection.execute(
-            "INSERT INTO cursors VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            "INSERT INTO cursors (source, unit, run, sealed) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET run = excluded.run, sealed = excluded.sealed",
             (batch.source, unit_id, run, prepared.cursor),
         )

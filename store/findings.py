@@ -14,8 +14,9 @@ from typing import Any, Self
 from unsprawl.errors import StoreError
 from unsprawl.records import Check
 from unsprawl.secret import Keys
-from unsprawl.store import audit, checks, feedback, lifecycle, owners, places, triage, watch
+from unsprawl.store import audit, checks, feedback, known, lifecycle, owners, places, triage, watch
 from unsprawl.store.connection import connect, faults, transaction
+from unsprawl.store.met import Met, met
 from unsprawl.store.places import Look, Place
 from unsprawl.store.query import Filter, find, read_findings, read_place, read_rows, sealed_findings
 from unsprawl.store.rows import timestamp
@@ -183,6 +184,30 @@ class Store:
             triage.undo(self._connection, findings, author, timestamp(self._clock()))
             for id_ in findings:
                 audit.record(self._connection, "triage.undone", who=author, subject=id_, detail={})
+
+    def moment(self) -> str:
+        """Now, as the store writes it."""
+        return timestamp(self._clock())
+
+    def remember_known(self, entries: Sequence[known.Entry]) -> None:
+        """Write what is known by its fingerprint: entries of vaults, values of a sweep."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            known.remember(self._connection, entries, self.moment())
+
+    def retire_known(self, vault: str, since: str, unread: Sequence[str]) -> int:
+        """Mark what ``vault`` had and was not written ``since`` as replaced, except below ``unread``."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            return known.retire(self._connection, vault, since, unread, self.moment())
+
+    def known(self, vault: str | None = None) -> Iterator[dict[str, Any]]:
+        """All known values as plain records, with how many findings each has; never a value."""
+        with faults(self.path):
+            yield from known.read_known(self._connection, vault=vault)
+
+    def met(self, fingerprint: str) -> Met:
+        """Where a value was met before: findings, refused candidates, vault entries."""
+        with self._lock, faults(self.path):
+            return met(self._connection, fingerprint)
 
     def decisions(self, finding: str) -> list[dict[str, Any]]:
         """The history of a finding's decisions, the oldest first, also of those taken back."""

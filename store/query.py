@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from unsprawl import globs
 from unsprawl.errors import ConfigError
 from unsprawl.records import Audience, Environment, Label, Occurrence, Validity
 from unsprawl.secret import Keys
+from unsprawl.store.known import read_known
 from unsprawl.store.prepare import SEVERITIES, VALIDITIES
 from unsprawl.store.risk import Exposure, privilege_of, product, urgency
 from unsprawl.store.rows import row
@@ -46,6 +48,7 @@ SELECT f.id AS finding, f.rule, f.title AS name, f.provider, f.secret, f.fingerp
     {_SINCE})), {_COPIES}) / iif(m.silenced = 0, 2, 1) AS risk
 FROM findings f JOIN occurrences o ON o.finding = f.id LEFT JOIN recalled m ON m.finding = f.id
 """
+_TOLD_OF_KNOWN: Final = ("vault", "path", "key", "version", "current")
 _HEX: Final = frozenset("0123456789abcdef")
 
 
@@ -142,6 +145,7 @@ def _rows(
     show_secrets: bool,
 ) -> Iterator[dict[str, Any]]:
     counted, copies = "", 0
+    vaults = _Vaults(connection)
     for record in connection.execute(f"{_ROWS} {clauses}", values):
         columns, known = record[:-_TOLD], record[-_TOLD:]
         *columns, first_seen, last_seen, gone_at, status, sealed, owner, privilege, since = columns
@@ -154,7 +158,7 @@ def _rows(
         if show_secrets and sealed is not None:
             clear = _secret(unseal(keys, record[0].encode(), sealed))
         yield row(
-            _occurrence(columns, clear),
+            vaults.told(_occurrence(columns, clear)),
             first_seen=first_seen,
             last_seen=last_seen,
             gone_at=gone_at,
@@ -165,6 +169,25 @@ def _rows(
             exposure=Exposure(privilege_of(privilege), _days(since, now), copies),
             show_secrets=show_secrets,
         )
+
+
+class _Vaults:
+    """Tells of an occurrence which vault entries hold its value; rows come finding by finding."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._any = connection.execute("SELECT 1 FROM known LIMIT 1").fetchone() is not None
+        self._last: tuple[str, list[dict[str, Any]]] = ("", [])
+
+    def told(self, occurrence: Occurrence) -> Occurrence:
+        if not self._any:
+            return occurrence
+        if self._last[0] != occurrence.fingerprint:
+            entries = read_known(self._connection, occurrence.fingerprint)
+            short = [{name: entry[name] for name in _TOLD_OF_KNOWN} for entry in entries]
+            self._last = (occurrence.fingerprint, short)
+        known = self._last[1]
+        return replace(occurrence, attrs={**occurrence.attrs, "known": known}) if known else occurrence
 
 
 def _occurrence(columns: list[Any], clear: str | None) -> Occurrence:

@@ -55,6 +55,11 @@ def _watch(db: Database) -> None:
     _run(db, _WATCH)
 
 
+@MIGRATIONS(name="0006_known")
+def _known(db: Database) -> None:
+    _run(db, _KNOWN)
+
+
 # Severity is 1 (low) to 4 (critical), so that SQL can compare it; times are texts that sort.
 # `unit` of a sighting and of a seen version is a short keyed name: who delivered it last.
 # `before` is the version that stood in `seen` when the running run began: see ledger.py.
@@ -305,4 +310,39 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_untold ON events(id) WHERE told_at IS NULL;
 CREATE INDEX IF NOT EXISTS findings_fingerprint ON findings(fingerprint)
+"""
+
+# `known` holds what a vault keeps (`vault` names it, `current`: it is the version in use) and what a sweep
+# was asked for (kind `incident`). `refused` holds candidates that were held for no credential: should one of
+# them turn out to be one, its places are known. `whole` is the detection by which a unit was read from its
+# start: a rolling re-read goes on from a cursor that is older, and this says so.
+_KNOWN = """
+CREATE TABLE known (
+  vault TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  path TEXT NOT NULL,
+  key TEXT NOT NULL,
+  version TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  current INTEGER NOT NULL,
+  first_seen TEXT NOT NULL,
+  last_seen TEXT NOT NULL,
+  replaced_at TEXT,
+  PRIMARY KEY (vault, path, key, version, fingerprint)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX known_fingerprint ON known(fingerprint);
+CREATE TABLE refused (
+  document BLOB NOT NULL,
+  fingerprint BLOB NOT NULL,
+  source TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  confidence REAL NOT NULL,
+  uri TEXT NOT NULL,
+  line INTEGER NOT NULL,
+  at TEXT NOT NULL,
+  PRIMARY KEY (document, fingerprint)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refused_fingerprint ON refused(fingerprint);
+CREATE INDEX IF NOT EXISTS findings_fingerprint ON findings(fingerprint);
+ALTER TABLE cursors ADD COLUMN whole TEXT
 """

@@ -25,12 +25,14 @@ __all__ = ["COMMANDS", "main", "unsprawl"]
 COMMANDS: Final = {
     "scan": ("unsprawl.cli_scan:scan", "Scan files, folders or standard input."),
     "crawl": ("unsprawl.cli_crawl:crawl", "Crawl every source of a configuration into the store."),
+    "sweep": ("unsprawl.cli_sweep:sweep", "Find every copy of leaked values on every surface."),
     "watch": ("unsprawl.cli_watch:watch", "Watch paste feeds for what is yours."),
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
     "verify": ("unsprawl.cli_verify:verify", "Ask providers whether found secrets still work."),
     "playbook": ("unsprawl.cli_playbook:playbook", "Show the steps that end one exposure."),
     "remediate": ("unsprawl.cli_remediate:remediate", "Plan clean-ups, and apply a reviewed plan."),
     "audit": ("unsprawl.cli_audit:audit", "Show the audit log, or prove that nobody has rewritten it."),
+    "known": ("unsprawl.cli_known:known", "Know the secrets that your vaults keep, without keeping them."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),
     "rules": ("unsprawl.cli_rules:rules", "List the rules, or check your own."),
     "model": (
@@ -88,6 +90,7 @@ def unsprawl() -> None:
       git diff --cached | unsprawl scan -      what you are about to commit
       unsprawl doctor nightly.yaml             can every source be reached?
       unsprawl crawl nightly.yaml              what is new since the last crawl
+      unsprawl sweep sweep.yaml --values -     every copy of a leaked value
       unsprawl watch breach-watch.yaml         what strangers post of yours
       unsprawl findings list                   what is open
       unsprawl demo                            see it work on an invented organisation

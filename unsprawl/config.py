@@ -19,6 +19,7 @@ from msgspec.inspect import type_info
 
 from unsprawl import globs
 from unsprawl.errors import ConfigError
+from unsprawl.keeper_settings import SETTINGS, KeeperSettings
 from unsprawl.plugins import SourceType, source_type, source_types
 from unsprawl.redaction import Redactor
 from unsprawl.references import FORMS, REFERENCE_PATTERN, Reference, interpolate, resolve
@@ -29,6 +30,7 @@ __all__ = [
     "Checks",
     "Config",
     "ConfigFile",
+    "ConfiguredKeeper",
     "ConfiguredSource",
     "FilePath",
     "Reference",
@@ -153,6 +155,16 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     exclude_rules: tuple[_Text, ...] = ()
     owners: FilePath | None = None
     watch: Watchlist = Watchlist()
+    known: dict[str, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredKeeper:
+    """One entry under ``known``: where secrets are kept on purpose."""
+
+    name: str
+    type: str
+    settings: KeeperSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +194,7 @@ class Config:
     exclude_rules: tuple[str, ...] = ()
     owners: Path | None = None
     watch: Watchlist = Watchlist()
+    known: tuple[ConfiguredKeeper, ...] = ()
 
     @property
     def name(self) -> str:
@@ -214,6 +227,9 @@ def load(path: Path | str) -> Config:
     top = {"store": _STORE, **raw}
     if "sources" in raw:
         top["sources"] = {}  # each is checked below, by its own type
+    known = raw.get("known") or {}
+    if isinstance(known, dict):
+        top["known"] = {}
     plain = _leaves(top, ConfigFile, folder, origin, ())
     settings = fit(plain, ConfigFile, origin)
     if not isinstance(sources, dict) or not sources:
@@ -233,6 +249,7 @@ def load(path: Path | str) -> Config:
         exclude_rules=settings.exclude_rules,
         owners=Path(settings.owners) if settings.owners else None,
         watch=settings.watch,
+        known=tuple(_keeper(name, entry, folder, origin) for name, entry in known.items()),
     )
 
 
@@ -272,6 +289,19 @@ def _source(name: str, entry: Any, folder: Path, origin: Origin) -> ConfiguredSo
     rest = {key: value for key, value in entry.items() if key != "type"}
     plain = _leaves(rest, config, folder, origin, at)
     return ConfiguredSource(name, type_name, fit(plain, config, origin, at))
+
+
+def _keeper(name: str, entry: Any, folder: Path, origin: Origin) -> ConfiguredKeeper:
+    at = ("known", name)
+    if _SOURCE_NAME.fullmatch(name) is None:
+        origin.fail(at, "a keeper's name is made of letters, digits, - _ and . (64 at most)")
+    type_name = entry.get("type") if isinstance(entry, dict) else None
+    kind = SETTINGS.get(type_name) if isinstance(type_name, str) else None
+    if kind is None:
+        origin.fail(at, "the key 'type' is missing or unknown", f"write one of: {', '.join(SETTINGS)}")
+    rest = {key: value for key, value in entry.items() if key != "type"}
+    plain = _leaves(rest, kind, folder, origin, at)
+    return ConfiguredKeeper(name, str(type_name), fit(plain, kind, origin, at))
 
 
 def _config_of(kind: SourceType, type_name: str) -> type[SourceConfig]:
@@ -327,6 +357,7 @@ def schema() -> dict[str, Any]:
             for name in own
         ],
     }
+    top["properties"]["known"] = {"type": "object", "additionalProperties": _keepers(parts)}
     top["properties"]["sources"] = {
         "type": "object",
         "minProperties": 1,
@@ -336,6 +367,22 @@ def schema() -> dict[str, Any]:
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "unsprawl configuration"}
     whole: dict[str, Any] = _summarised(msgspec.to_builtins({**top, **head, "$defs": parts}))
     return whole
+
+
+def _keepers(parts: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an entry below ``known``; what it refers to goes to ``parts``."""
+    choices = []
+    for name, kind in SETTINGS.items():
+        (root,), below = msgspec.json.schema_components(
+            (kind,), ref_template=f"#/$defs/known.{name}.{{name}}"
+        )
+        main = below.pop(root["$ref"].rpartition(".")[2])
+        main["properties"] = {"type": {"const": name}, **main["properties"]}
+        main["required"] = ["type", *main.get("required", ())]
+        parts[f"known.{name}"] = main
+        parts |= {f"known.{name}.{part}": content for part, content in below.items()}
+        choices.append({"$ref": f"#/$defs/known.{name}"})
+    return {"oneOf": choices}
 
 
 def _summarised(value: Any) -> Any:

@@ -25,6 +25,7 @@ from unsprawl.records import (
     Json,
     Label,
     Occurrence,
+    Refused,
     Severity,
     Skipped,
     Unit,
@@ -49,6 +50,10 @@ _NEAR: Final = 1024
 #: Bytes on each side that are shown in clear to whoever asks for it.
 _CLEAR: Final = 256
 _FINDING_DIGITS: Final = 16
+#: Of one document so many refused candidates are kept, of this length in bytes.
+_REFUSED: Final = 50
+_SHORTEST_REFUSED: Final = 6
+_LONGEST_REFUSED: Final = 4 << 10
 #: Companions that say whose credential it is and where it works. They are shown, and masked nowhere;
 #: all others (key ids, second halves) are treated like the secret itself.
 _SHOWN_COMPANIONS: Final = frozenset(
@@ -90,6 +95,7 @@ class Examined:
 
     occurrences: tuple[Occurrence, ...]
     gaps: tuple[Gap, ...]
+    refused: tuple[Refused, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -113,10 +119,11 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """What is counted within one document: ordinals by finding, attributes by member."""
+    """What is counted within one document: ordinals by finding, attributes by member, what was refused."""
 
     ordinals: dict[str, int] = field(default_factory=dict)
     attrs: dict[str, Mapping[str, Json]] = field(default_factory=dict)
+    refused: dict[str, Refused] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +143,7 @@ class Examiner:
     min_confidence: float
     seal: bool = False
     show_secrets: bool = False
+    keep_refused: bool = False
 
     @property
     def version(self) -> str:
@@ -151,6 +159,7 @@ class Examiner:
         """Scan ``document``. What holds more than the classifier takes at once is judged on the way."""
         gaps: list[Gap] = []
         occurrences: list[Occurrence] = []
+        account = _Account()
         try:
             found = self.detector.scan(document)
             if found == ():
@@ -159,7 +168,6 @@ class Examiner:
             head = list(islice(candidates, _GROUP + 1))
             if 0 < len(head) <= _GROUP:
                 return Looked(replace(document, body=b""), head, gaps)
-            account = _Account()
             for group, around in _groups(chain(head, candidates)):
                 verdicts = self.classifier.score([(document, candidate) for candidate in group])
                 for occurrence in self._reported(
@@ -170,7 +178,7 @@ class Examiner:
             raise
         except Exception as error:  # noqa: BLE001  # whatever fails: one document, not the crawl
             gaps.append(self._break(error, document.uri))
-        return Examined(tuple(occurrences), tuple(gaps))
+        return Examined(tuple(occurrences), tuple(gaps), tuple(account.refused.values()))
 
     def conclude(self, source: str, surface: str, looked: Sequence[Looked]) -> list[Examined]:
         """The verdicts on what was found in several documents, in their order. Raises ``AuthError`` only."""
@@ -190,17 +198,17 @@ class Examiner:
 
     def _concluded(self, source: str, surface: str, looked: Looked, verdicts: list[Verdict]) -> Examined:
         occurrences: list[Occurrence] = []
-        found, gaps = looked.candidates, looked.gaps
+        found, gaps, account = looked.candidates, looked.gaps, _Account()
         try:
             for occurrence in self._reported(
-                source, surface, looked.document, found, verdicts, found, _Account(), gaps
+                source, surface, looked.document, found, verdicts, found, account, gaps
             ):
                 occurrences.append(occurrence)  # noqa: PERF402
         except AuthError:
             raise
         except Exception as error:  # noqa: BLE001
             gaps.append(self._break(error, looked.document.uri))
-        return Examined(tuple(occurrences), tuple(gaps))
+        return Examined(tuple(occurrences), tuple(gaps), tuple(account.refused.values()))
 
     def gap(self, skipped: Skipped) -> Gap:
         """``skipped`` fit to be stored."""
@@ -234,6 +242,8 @@ class Examiner:
         for candidate, verdict in zip(group, verdicts, strict=True):
             exact = candidate.check is not None and candidate.check.exact
             if verdict.confidence < self.min_confidence and not exact:
+                if self.keep_refused:
+                    self._refuse(source, document, candidate, verdict, account)
                 continue
             if candidate.member not in account.attrs:
                 account.attrs[candidate.member] = self._attrs(document, candidate.member, gaps)
@@ -243,6 +253,22 @@ class Examiner:
             ordinal = account.ordinals.get(occurrence.finding, 0)
             account.ordinals[occurrence.finding] = ordinal + 1
             yield replace(occurrence, ordinal=ordinal)
+
+    def _refuse(
+        self, source: str, document: Document, candidate: Candidate, verdict: Verdict, account: _Account
+    ) -> None:
+        value = candidate.secret.reveal()
+        if len(account.refused) >= _REFUSED or not _SHORTEST_REFUSED <= len(value) <= _LONGEST_REFUSED:
+            return
+        fingerprint = self.keys.fingerprint(candidate.secret)
+        if fingerprint not in account.refused:
+            inner = f"!/{candidate.member}" if candidate.member else ""
+            uri = self.redactor.text(_place(document, candidate.start).uri + inner, _values(candidate))
+            name = self.keys.name(source, document.uri)
+            confidence = round(verdict.confidence, 4)
+            account.refused[fingerprint] = Refused(
+                fingerprint, name, candidate.rule, confidence, uri, candidate.line
+            )
 
     def _candidates(
         self, document: Document, found: Iterable[Candidate | Skipped], gaps: list[Gap]

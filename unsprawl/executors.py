@@ -7,6 +7,8 @@ document is to blame, the task is reported as lost.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import multiprocessing
 import os
 import signal
@@ -16,7 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from queue import SimpleQueue
+from queue import PriorityQueue, SimpleQueue
 from typing import Any, Final, Protocol
 
 from unsprawl.records import Batch, Cursor, Unit
@@ -39,7 +41,7 @@ class Task:
     """One step to take: read ``unit`` of ``source`` from ``cursor`` on.
 
     ``full``: everything, whatever earlier runs have seen of it. ``avoid``: documents that killed
-    their reader, and how.
+    their reader, and how. What has the lower ``rank`` is taken first, of equals what came first.
     """
 
     source: str
@@ -47,6 +49,7 @@ class Task:
     cursor: Cursor | None
     full: bool = False
     avoid: Mapping[bytes, str] = field(default_factory=dict)
+    rank: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ class Threads:
     """
 
     def __init__(self, count: int, build: Callable[[], Run], inbox: Inbox) -> None:
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._tasks: PriorityQueue[tuple[float, int, Task | None]] = PriorityQueue()
+        self._order = itertools.count()
         self._build = build
         self._inbox = inbox
         self._threads = [
@@ -88,15 +92,15 @@ class Threads:
             thread.start()
 
     def submit(self, task: Task) -> None:
-        self._tasks.put(task)
+        self._tasks.put((task.rank, next(self._order), task))
 
     def close(self) -> None:
         for _ in self._threads:
-            self._tasks.put(None)
+            self._tasks.put((float("inf"), next(self._order), None))
 
     def _work(self) -> None:
         run = self._build()
-        while (task := self._tasks.get()) is not None:
+        while (task := self._tasks.get()[2]) is not None:
             # A document that kills this thread kills the coordinator: nobody would be left to read a mark.
             self._inbox.put((task, run(task, lambda _mark: None)))
 
@@ -122,7 +126,7 @@ class Processes:
     def __init__(self, count: int, build: Callable[[], Run], inbox: Inbox) -> None:
         self._build = build
         self._inbox = inbox
-        self._waiting: deque[Task] = deque()
+        self._waiting = _Waiting()
         self._lock = threading.Lock()
         self._closed = False
         self._deaths = 0
@@ -136,7 +140,7 @@ class Processes:
 
     def submit(self, task: Task) -> None:
         with self._lock:
-            self._waiting.append(task)
+            self._waiting.add(task)
             self._hand_out()
 
     def close(self) -> None:
@@ -169,11 +173,11 @@ class Processes:
 
     def _hand_out(self) -> None:
         while self._waiting and not self._workers:
-            self._inbox.put(Lost(self._waiting.popleft(), "no worker process can be kept alive"))
+            self._inbox.put(Lost(self._waiting.take(), "no worker process can be kept alive"))
         for depth in range(1, _AHEAD + 1):
             for worker in self._workers:
                 if self._waiting and len(worker.held) < depth:
-                    task = self._waiting.popleft()
+                    task = self._waiting.take()
                     worker.held.append(task)
                     # A pipe that broke is noticed by the collector, which gives the task back.
                     with suppress(OSError):
@@ -210,11 +214,33 @@ class Processes:
                     dead.held.appendleft(replace(task, avoid={**task.avoid, mark: cause}))
                 else:
                     self._inbox.put(Lost(task, cause))
-            self._waiting.extendleft(reversed(dead.held))
+            for task in reversed(dead.held):
+                self._waiting.give_back(task)
             self._deaths += 1
             if self._deaths < _HOPELESS:
                 self._start("spawn")
             self._hand_out()
+
+
+class _Waiting:
+    """Tasks in the order of their ranks, of equals in the order of arrival."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Task]] = []
+        self._next, self._before = itertools.count(), itertools.count(-1, -1)
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, task: Task) -> None:
+        heapq.heappush(self._heap, (task.rank, next(self._next), task))
+
+    def give_back(self, task: Task) -> None:
+        """Before all that wait with its rank."""
+        heapq.heappush(self._heap, (task.rank, next(self._before), task))
+
+    def take(self) -> Task:
+        return heapq.heappop(self._heap)[2]
 
 
 def _cause(code: int | None) -> str:

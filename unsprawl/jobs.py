@@ -20,12 +20,14 @@ from unsprawl.examine import Examiner
 from unsprawl.executors import Begin, Executor, Inbox, Processes, Run, Task, Threads
 from unsprawl.pipeline import Progress
 from unsprawl.recall import recall
-from unsprawl.records import Batch, Classifier, Counts, Seen, Source
+from unsprawl.records import Batch, Classifier, Counts, Seen, Source, Unit
 from unsprawl.secret import Keys
 from unsprawl.step import Budget, step
 
 if TYPE_CHECKING:
     from unsprawl.config import Config, SourceConfig
+    from unsprawl.detectors.detector import ContentDetector
+    from unsprawl.detectors.values.engine import Values
     from unsprawl.models.memory import Memory
     from unsprawl.store.findings import Store
     from unsprawl.store.sink import CoverageRow, Sink
@@ -40,10 +42,13 @@ __all__ = [
     "examiner_of",
     "scan",
     "sources_of",
+    "sweep",
 ]
 
 #: Threads that read the sources which share one tenant's limits.
 _COORDINATOR_THREADS: Final = 4
+#: Of a sweep people wait for the first hit: it is told when a step ends.
+_SWEEP_BUDGET: Final = Budget(documents=200, read_bytes=32 << 20, seconds=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +120,8 @@ class _Detection:
     """Whether vectors of the surroundings are made, for a store to keep."""
     memory: Memory | None = field(default=None, compare=False)
     """What was decided, for a job that has no store of its own."""
+    values: Values | None = field(default=None, compare=False)
+    """What is looked for instead of all that the rules know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +176,12 @@ _this_thread = threading.local()
 def examiner(detection: _Detection) -> Examiner:
     """The detection core of this thread; a forked worker inherits that of the thread that forked it."""
     held: tuple[_Detection, Examiner] | None = getattr(_this_thread, "examiner", None)
-    if held is None or held[0] != detection or held[0].memory is not detection.memory:
+    if (
+        held is None
+        or held[0] != detection
+        or held[0].memory is not detection.memory
+        or held[0].values is not detection.values
+    ):
         held = _this_thread.examiner = (detection, _build_examiner(detection))
     return held[1]
 
@@ -181,6 +193,8 @@ def _build_examiner(detection: _Detection) -> Examiner:
 
     detector = build(detection.rules, detection.exclude_rules, doubts=True)
     classifier: Classifier = chosen({rule.id: rule.kind for rule in detector.rules.rules})
+    if detection.values is not None:
+        return _sweeping(detection, detection.values, detector, classifier)
     if detection.remembers:
         from unsprawl.models.embedding import Surroundings
         from unsprawl.models.memory import Remembering
@@ -195,6 +209,29 @@ def _build_examiner(detection: _Detection) -> Examiner:
         redactor=Redactor(detector.find_spans),
         min_confidence=detection.min_confidence,
         seal=detection.seal,
+        show_secrets=detection.show_secrets,
+        keep_refused=detection.remembers and detection.memory is None,
+    )
+
+
+def _sweeping(
+    detection: _Detection, values: Values, detector: ContentDetector, classifier: Classifier
+) -> Examiner:
+    """Looks for given values, and with the rules only where one of them stands."""
+    from unsprawl.detectors.values.detector import ValueDetector
+    from unsprawl.detectors.values.engine import RULE
+    from unsprawl.detectors.values.given import GivenClassifier
+    from unsprawl.redaction import Redactor
+
+    given = ValueDetector(values, detector)
+    return Examiner(
+        detector=given,
+        classifier=GivenClassifier(classifier),
+        rules={**detector.rules.by_id, RULE.id: RULE},
+        keys=detection.keys,
+        # A name of a file may hold a given value that no rule knows.
+        redactor=Redactor(lambda text: sorted({*detector.find_spans(text), *given.find_spans(text)})),
+        min_confidence=detection.min_confidence,
         show_secrets=detection.show_secrets,
     )
 
@@ -342,6 +379,61 @@ def _checked(store: Store, config: Config, detection: _Detection) -> Mapping[str
     return Counter(str(answer.check.validity) for answer in verifier.due())
 
 
+def sweep(
+    config: Config,
+    options: Options,
+    keys: Keys,
+    values: Values | None,
+    *,
+    begun: Callable[[Inbox, Callable[[], Result]], None] = lambda _inbox, _result: None,
+    progress: Progress | None = None,
+) -> Result:
+    """Read every source of ``config`` for ``values``, all at once, what is deleted first before the rest.
+
+    Without values: for all that the rules know. Nothing is stored, and no cursor or version is used or moved.
+    ``begun`` is given the inbox, which takes ``pipeline.Stop`` and ``pipeline.Call``, and what answers the
+    result so far.
+    """
+    from unsprawl.models.choice import default_confidence
+    from unsprawl.store.memory import MemorySink
+    from unsprawl.volatility import ahead, rank
+
+    started = time.monotonic()
+    detection = _Detection(
+        (*config.rules, *options.rules),
+        (*config.exclude_rules, *options.exclude_rules),
+        _first(options.min_confidence, config.min_confidence, default_confidence()),
+        options.show_secrets,
+        options.verify,
+        keys,
+        values=values,
+    )
+    specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
+    steps = _Steps(detection, specs, since=options.since, budget=_SWEEP_BUDGET)
+    sources = sorted((spec.build() for spec in specs), key=ahead)
+    sink = MemorySink()
+
+    def result(*, readable: bool = True) -> Result:
+        return Result(
+            rows=partial(sink.rows, show_secrets=options.show_secrets),
+            coverage=sink.coverage(),
+            totals=sink.totals(),
+            readable=readable,
+            seconds=time.monotonic() - started,
+        )
+
+    with ExitStack() as stack:
+        inbox: Inbox = SimpleQueue()
+        executor_for = _executors(steps, sources, options.jobs or config.jobs, inbox, stack, apart=True)
+        begun(inbox, result)
+        readable = _run(steps, sources, sink, executor_for, inbox, progress, rank)
+    if options.verify:
+        from unsprawl.checking import verify_scan
+
+        sink.settle(verify_scan(sink.occurrences, keys, examiner(detection).rules, config.checks))
+    return result(readable=readable)
+
+
 def _run(
     steps: _Steps,
     sources: Sequence[Source],
@@ -349,6 +441,7 @@ def _run(
     executor_for: Callable[[Source], Executor],
     inbox: Inbox,
     progress: Progress | None,
+    rank: Callable[[Source, Unit], float] | None = None,
 ) -> bool:
     return pipeline.run(
         sources,
@@ -358,13 +451,23 @@ def _run(
         examiner(steps.detection),
         accept={spec.name: spec.config.accept for spec in steps.sources},
         progress=progress,
+        rank=rank,
     )
 
 
 def _executors(
-    steps: _Steps, sources: Sequence[Source], jobs: int | None, inbox: Inbox, stack: ExitStack
+    steps: _Steps,
+    sources: Sequence[Source],
+    jobs: int | None,
+    inbox: Inbox,
+    stack: ExitStack,
+    *,
+    apart: bool = False,
 ) -> Callable[[Source], Executor]:
-    """The executor of each source: processes for bulk stores, threads for tenants and for a single job."""
+    """The executor of each source: processes for bulk stores, threads for tenants and for a single job.
+
+    ``apart``: each tenant has threads of its own, so that none waits for the limits of another.
+    """
     examiner(steps.detection)  # forked workers share what is loaded before
     count = jobs or os.cpu_count() or 1
     placed = {source.reads_in for source in sources}
@@ -373,10 +476,16 @@ def _executors(
         kind = Processes if count > 1 else Threads
         executors["worker"] = kind(count, steps.build, inbox)
         stack.callback(executors["worker"].close)
-    if "coordinator" in placed:
-        executors["coordinator"] = Threads(_COORDINATOR_THREADS, steps.build, inbox)
-        stack.callback(executors["coordinator"].close)
-    return lambda source: executors[source.reads_in]
+    tenants = [source.name for source in sources if source.reads_in == "coordinator"]
+    threads: dict[str, Executor] = {}
+    for name in tenants if apart else tenants[:1]:
+        threads[name] = Threads(_COORDINATOR_THREADS, steps.build, inbox)
+        stack.callback(threads[name].close)
+    return lambda source: (
+        executors["worker"]
+        if source.reads_in == "worker"
+        else threads.get(source.name) or threads[tenants[0]]
+    )
 
 
 def _first(*values: float | None) -> float:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from unsprawl.config import AcceptedGap
     from unsprawl.store.sink import Sink
 
-__all__ = ["Progress", "run"]
+__all__ = ["Call", "Progress", "Stop", "run"]
 
 
 #: Units of one source that may wait for a worker. Enumeration of a huge surface pauses beyond it.
@@ -49,6 +49,21 @@ class Progress(Protocol):
 
     def batch(self, batch: Batch) -> None: ...
     def note(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Put into the inbox it ends the run: what was not read by then is a gap, for this ``reason``."""
+
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Put into the inbox it is called between two batches, when nothing is being written."""
+
+    what: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +108,31 @@ def run(
     *,
     accept: Mapping[str, Sequence[AcceptedGap]],
     progress: Progress | None = None,
+    rank: Callable[[Source, Unit], float] | None = None,
 ) -> bool:
     """Crawl ``sources`` into ``sink`` until every unit is read, skipped or failed.
 
-    Answers whether at least one source could be read; how completely stands in the sink's ledger.
+    Units of lower ``rank`` are read before others of the same executor.
+    Answers whether at least one source could be read, or the run was stopped; how completely stands in the
+    sink's ledger.
     Raises ``StoreError`` only.
     """
     courses = {
         source.name: _Course(source, executor_for(source), frozenset(sink.finished_units(source.name)))
         for source in sources
     }
-    loop = _Loop(courses, sink, inbox, examiner, accept, progress)
+    loop = _Loop(courses, sink, inbox, examiner, accept, progress, rank or (lambda _source, _unit: 0.0))
     halt = threading.Event()
     for course in courses.values():
         arguments = (course, sink.seen(course.source.name), inbox, halt)
         threading.Thread(target=_list, args=arguments, name="unsprawl-list", daemon=True).start()
     try:
         while any(course.listing or course.open_units for course in courses.values()):
-            loop.take(inbox.get())
+            message = inbox.get()
+            if isinstance(message, Stop):
+                loop.stop(message)
+                return True
+            loop.take(message)
     finally:
         halt.set()
         for course in courses.values():
@@ -147,9 +169,18 @@ class _Loop:
     examiner: Examiner
     accept: Mapping[str, Sequence[AcceptedGap]]
     progress: Progress | None
+    rank: Callable[[Source, Unit], float]
+
+    def stop(self, message: Stop) -> None:
+        """Record for every source that is not at its end that it was left there."""
+        for name, course in self.courses.items():
+            if course.listing or course.open_units:
+                self.sink.source_failed(name, Gap(name, message.reason, message.hint))
 
     def take(self, message: Any) -> None:
-        if isinstance(message, _Listed):
+        if isinstance(message, Call):
+            message.what()
+        elif isinstance(message, _Listed):
             self._listed(self.courses[message.source], message.item)
         elif isinstance(message, _ListingEnded):
             self._listing_ended(self.courses[message.source], message)
@@ -182,7 +213,8 @@ class _Loop:
             self._commit(course, Batch(source=name, unit=unit, done=True, failure=course.stopped, fatal=True))
         else:
             course.open_units += 1
-            course.executor.submit(Task(name, item, self.sink.cursor(name, unit.id), self.sink.full))
+            cursor, rank = self.sink.cursor(name, unit.id), self.rank(course.source, item)
+            course.executor.submit(Task(name, item, cursor, self.sink.full, rank=rank))
 
     def _listing_ended(self, course: _Course, ended: _ListingEnded) -> None:
         course.listing = False
@@ -205,7 +237,9 @@ class _Loop:
             course.executor.submit(replace(task, cursor=batch.cursor))
             return
         if not batch.done:
-            stopped = replace(batch, counts=Counts(), occurrences=(), documents=(), seen=(), gaps=())
+            stopped = replace(
+                batch, counts=Counts(), occurrences=(), refused=(), documents=(), seen=(), gaps=()
+            )
             self._commit(course, replace(stopped, cursor=None, done=True, failure=course.stopped))
         course.open_units -= 1
         course.room.release()

@@ -44,6 +44,7 @@ __all__ = [
     "Part",
     "Place",
     "Refetchable",
+    "Refused",
     "Seen",
     "Severity",
     "Skipped",
@@ -78,13 +79,15 @@ class Unit:
 
     ``id`` is stable between runs, as far as the surface allows. ``parents`` names the rows of the
     ledger it counts for (default: a row of its own); a layer shared by three repositories has three.
-    ``data`` is what ``read`` needs besides the id; it is never stored.
+    ``data`` is what ``read`` needs besides the id; it is never stored. ``expires_at`` tells when the surface
+    deletes what is in it: a sweep reads what goes first before the rest.
     """
 
     id: str
     title: str = ""
     parents: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=_nothing, compare=False, repr=False)
+    expires_at: datetime | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +423,21 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A candidate that was held for no credential, as it is stored: by its fingerprint alone.
+
+    ``document`` is the keyed stand-in for its document, ``uri`` is redacted.
+    """
+
+    fingerprint: str
+    document: bytes
+    rule: str
+    confidence: float
+    uri: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A redacted ``Skipped``: one line of the ledger."""
 
@@ -443,6 +461,7 @@ class Batch:
     unit: Unit
     counts: Counts = Counts()
     occurrences: tuple[Occurrence, ...] = ()
+    refused: tuple[Refused, ...] = ()
     documents: tuple[bytes, ...] = ()
     seen: tuple[tuple[bytes, str], ...] = ()
     gaps: tuple[Gap, ...] = ()

@@ -19,6 +19,7 @@ from unsprawl.records import (
     Document,
     Gap,
     Occurrence,
+    Refused,
     Seen,
     Skipped,
     Source,
@@ -58,6 +59,7 @@ class _Tally:
     documents: list[bytes] = field(default_factory=list)
     seen: list[tuple[bytes, str]] = field(default_factory=list)
     occurrences: list[Occurrence] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     read: int = 0
     unchanged: int = 0
@@ -68,6 +70,7 @@ class _Tally:
         self.documents += later.documents
         self.seen += later.seen
         self.occurrences += later.occurrences
+        self.refused += later.refused
         self.gaps += later.gaps
         self.read += later.read
         self.unchanged += later.unchanged
@@ -159,6 +162,7 @@ def step(
         unit=examiner.unit(source.name, unit),
         counts=done.counts,
         occurrences=tuple(done.occurrences),
+        refused=tuple(done.refused),
         documents=tuple(done.documents),
         seen=tuple(done.seen),
         gaps=tuple(done.gaps),
@@ -211,6 +215,8 @@ class _Waiting:
     def _enter(self, document: Document, name: bytes, examined: Examined, tally: _Tally) -> None:
         if examined.occurrences:
             tally.occurrences += examined.occurrences
+        if examined.refused and self._remember:
+            tally.refused += examined.refused
         if examined.gaps:
             tally.gaps += [accepted(gap, self._accept) for gap in examined.gaps]
         # Only what was read wholly is remembered: a broken archive is met again on the next run, and what

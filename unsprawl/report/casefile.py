@@ -44,6 +44,8 @@ class CaseFile:
         yield "Severity", f"{case['severity']}, risk {case['risk']} of 100"
         validity = str(case["validity"])
         yield "Validity", f"{validity}: {case['evidence']}" if case["evidence"] else validity
+        for entry in self.rows[0]["attrs"].get("known", ()) if self.rows else ():
+            yield "Kept as", kept_as(entry)
         until = f" until {case['until']}" if case.get("until") and case["status"] == "accepted" else ""
         yield "Status", f"{case['status']}{until}"
         if self.why:
@@ -113,6 +115,14 @@ def _attributes(row: Row) -> Iterator[tuple[str, str]]:
     for name, value in attributes(row):
         texts = value if isinstance(value, list | tuple) else [value]
         yield name, ", ".join(each if isinstance(each, str) else escape.json_line(each) for each in texts)
+
+
+def kept_as(entry: Mapping[str, Any]) -> str:
+    """Where a value belongs: its vault, path, key and version, and whether it is the one in use."""
+    key = f"#{entry['key']}" if entry["key"] else ""
+    version = f" version {entry['version']}" if entry["version"] else ""
+    state = "the current version" if entry["current"] else "replaced since"
+    return f"{entry['vault']}:{entry['path']}{key}{version}, {state}"
 
 
 def _day(moment: str | None) -> str:

@@ -25,7 +25,16 @@ from unsprawl.report.wording import counted, severities
 from unsprawl.store.rows import FIELDS
 from unsprawl.store.sink import CoverageRow
 
-__all__ = ["FORMATS", "Report", "RuleNote", "check_output", "coverage_record", "destination", "write"]
+__all__ = [
+    "FORMATS",
+    "Report",
+    "RuleNote",
+    "Section",
+    "check_output",
+    "coverage_record",
+    "destination",
+    "write",
+]
 
 FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
 
@@ -45,6 +54,17 @@ class RuleNote(Protocol):
     def remediation(self) -> Sequence[str]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A table below the findings, for people; programs find the same among the ``facts``."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: Sequence[Sequence[str]]
+    more: int = 0
+    """Lines that were left out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that a format may show. ``rows`` starts afresh at each call: some formats read them twice.
@@ -59,6 +79,7 @@ class Report:
     rules: Mapping[str, RuleNote] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
+    sections: Sequence[Section] = ()
 
     def tally(self) -> Tally:
         """Counts over all rows."""
@@ -166,6 +187,12 @@ def _markdown(report: Report, out: TextIO) -> None:
             cells = (row["severity"], row["finding"], row["rule"], row["secret"])
             out.write("| " + " | ".join(text(str(c)) for c in cells))
             out.write(f" | {where} | {case.copies} | {text(row['validity'])} | {text(row['status'])} |\n")
+    for section in report.sections:
+        out.write(f"\n## {text(section.title)}\n\n| {' | '.join(section.columns)} |\n")
+        out.write(f"|{'---|' * len(section.columns)}\n")
+        out.writelines(f"| {' | '.join(text(cell) for cell in line)} |\n" for line in section.lines)
+        if section.more:
+            out.write(f"\nand {section.more:,} more\n")
     if report.coverage:
         out.write("\n## Coverage\n\n| Source | What | Status | Read | Unchanged | Skipped | Excluded |\n")
         out.write("|---|---|---|--:|--:|--:|--:|\n")

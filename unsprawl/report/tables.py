@@ -24,7 +24,7 @@ from unsprawl.report.wording import counted, severities, size
 from unsprawl.store.sink import CoverageRow
 
 if TYPE_CHECKING:
-    from unsprawl.report.export import Report
+    from unsprawl.report.export import Report, Section
 
 __all__ = ["console", "coverage", "findings", "records"]
 
@@ -93,6 +93,9 @@ def findings(report: Report, out: TextIO) -> None:
         screen.print(
             Text(f"and {len(cases) - _CASES:,} more findings; --format jsonl has all\n", style="dim")
         )
+    for section in report.sections:
+        if section.lines:
+            _section(section, screen)
     gaps = [gap for _, gap in report.gaps() if not gap.excluded]
     for gap in gaps[:_GAPS]:
         text = Text("not read  ", style="yellow")
@@ -113,6 +116,18 @@ def findings(report: Report, out: TextIO) -> None:
         "green" if report.complete else "yellow",
     )
     screen.print(end)
+
+
+def _section(section: Section, screen: Console) -> None:
+    screen.print(Text(section.title, style="bold"))
+    grid = _grid()
+    for column in section.columns:
+        grid.add_column(column, overflow="fold")
+    for line in section.lines:
+        grid.add_row(*(_styled(cell or "–") for cell in line))
+    screen.print(grid)
+    if section.more:
+        screen.print(Text(f"and {section.more:,} more\n", style="dim"))
 
 
 _GAPS: Final = 20

@@ -1,0 +1,180 @@
+"""What a sweep says of each value: where it stands, since when, who can read it, what stands beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from unsprawl.report.casefile import kept_as
+from unsprawl.report.cases import Row, place
+from unsprawl.report.export import Section
+from unsprawl.report.wording import counted
+
+__all__ = ["Swept", "account", "sections"]
+
+#: From the most to the least widely readable.
+_AUDIENCES: Final = ("public", "external", "organisation", "unknown", "restricted")
+#: Siblings of one value, and events of its timeline, that a report holds.
+_SIBLINGS: Final = 50
+_EVENTS: Final = 200
+#: Lines of a section that people read.
+_LINES: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """One value as it is told: never in clear.
+
+    ``kind`` is the rule that knows its format, ``steps`` what that rule says is to be done. ``stored`` are
+    the findings of the store with its fingerprint, ``refused`` the places where it was met and held for no
+    credential, ``known`` the vault entries that hold it, ``leaks`` what lists of leaked values say.
+    """
+
+    number: int
+    secret: str
+    fingerprint: str
+    kind: str = ""
+    name: str = ""
+    steps: Sequence[str] = ()
+    stored: Sequence[Mapping[str, Any]] = ()
+    refused: Sequence[Mapping[str, Any]] = ()
+    known: Sequence[Mapping[str, Any]] = ()
+    leaks: Sequence[str] = field(default_factory=tuple)
+
+
+def account(swept: Sequence[Swept], hits: Iterable[Row], beside: Iterable[Row]) -> dict[str, Any]:
+    """The ``sweep`` object of the JSON report: every value with all that is known of it, hits first."""
+    by_value: dict[str, list[Row]] = {}
+    for row in hits:
+        by_value.setdefault(row["fingerprint"], []).append(row)
+    given = {one.fingerprint for one in swept}
+    near: dict[str, list[Row]] = {}
+    for row in beside:
+        if row["fingerprint"] not in given:
+            near.setdefault(_document(row), []).append(row)
+    told = [_value(one, by_value.get(one.fingerprint, []), near) for one in swept]
+    told.sort(key=lambda value: (-value["copies"], value["number"]))
+    return {
+        "values": len(told),
+        "found": sum(1 for value in told if value["copies"]),
+        "copies": sum(value["copies"] for value in told),
+        "of": told,
+    }
+
+
+def _value(one: Swept, rows: list[Row], near: Mapping[str, list[Row]]) -> dict[str, Any]:
+    written = sorted(row["modified_at"] for row in rows if row["modified_at"])
+    beside: dict[str, Row] = {}
+    for document in dict.fromkeys(map(_document, rows)):
+        for row in near.get(document, ()):
+            beside.setdefault(row["finding"], row)
+    audience = min((row["audience"] for row in rows), key=_wide, default="")
+    return {
+        "number": one.number,
+        "secret": one.secret,
+        "fingerprint": one.fingerprint,
+        "kind": one.kind,
+        "copies": len(rows),
+        "documents": len({_document(row) for row in rows}),
+        "sources": dict(sorted(Counter(row["source"] for row in rows).items())),
+        "audience": audience,
+        "audiences": dict(Counter(row["audience"] for row in rows)),
+        "authors": sorted({row["author"] for row in rows if row["author"]}),
+        "first_written": written[0] if written else None,
+        "last_written": written[-1] if written else None,
+        "timeline": _timeline(one, rows),
+        "siblings": [
+            {
+                "finding": row["finding"],
+                "rule": row["rule"],
+                "secret": row["secret"],
+                "severity": row["severity"],
+                "uri": row["uri"],
+                "line": row["line"],
+            }
+            for row in list(beside.values())[:_SIBLINGS]
+        ],
+        "siblings_more": max(0, len(beside) - _SIBLINGS),
+        "stored": list(one.stored),
+        "refused": list(one.refused),
+        "known": list(one.known),
+        "leaks": list(one.leaks),
+        "steps": list(one.steps),
+    }
+
+
+def _timeline(one: Swept, rows: list[Row]) -> list[dict[str, Any]]:
+    """When it was written where, and what the store knows of it, oldest first; undated places at the end."""
+    events = [
+        {"at": row["modified_at"], "what": "written", "where": place(row), "author": row["author"]}
+        for row in rows
+    ]
+    events += [
+        {"at": case["first_seen"], "what": "first seen", "where": case["finding"], "author": None}
+        for case in one.stored
+    ]
+    events.sort(key=lambda event: (event["at"] is None, event["at"] or "", event["where"]))
+    return events[:_EVENTS]
+
+
+def sections(told: Mapping[str, Any]) -> list[Section]:
+    """The same for people."""
+    found = [value for value in told["of"] if value["copies"]]
+    lost = told["values"] - told["found"]
+    values = [
+        (
+            value["secret"],
+            value["kind"],
+            str(value["copies"]),
+            ", ".join(f"{name} {count}" for name, count in value["sources"].items()),
+            value["audience"],
+            _day(value["first_written"]),
+            "; ".join(kept_as(entry) for entry in value["known"]) or "; ".join(value["leaks"]),
+        )
+        for value in found
+    ]
+    events = sorted(
+        (
+            (_day(event["at"]), event["what"], value["secret"], event["where"], event["author"] or "")
+            for value in found
+            for event in value["timeline"]
+        ),
+        key=lambda line: (line[0] == "", line),
+    )
+    beside = [
+        (line["secret"], line["rule"], line["severity"], f"{line['uri']}:{line['line']}", value["secret"])
+        for value in found
+        for line in value["siblings"]
+    ]
+    columns = ("Value", "Kind", "Copies", "Sources", "Audience", "First written", "Known as")
+    made = [
+        _section(f"Values ({counted(lost, 'value')} not found)" if lost else "Values", columns, values),
+        _section("Timeline", ("When", "What", "Value", "Where", "Author"), events),
+        _section("Beside them", ("Secret", "Rule", "Severity", "Where", "Beside"), beside),
+    ]
+    todo = dict.fromkeys(
+        (value["kind"] or "any", str(number), step)
+        for value in found
+        for number, step in enumerate(value["steps"], 1)
+    )
+    made.append(_section("What to do", ("Kind", "Step", "What"), list(todo)))
+    return [section for section in made if section.lines]
+
+
+def _section(title: str, columns: tuple[str, ...], lines: Sequence[Sequence[str]]) -> Section:
+    return Section(title, columns, lines[:_LINES], max(0, len(lines) - _LINES))
+
+
+def _document(row: Row) -> str:
+    """Where a row stands, without the member and the part of it."""
+    return f"{row['source']} {row['uri']}"
+
+
+def _wide(audience: str) -> int:
+    return _AUDIENCES.index(audience) if audience in _AUDIENCES else len(_AUDIENCES)
+
+
+def _day(moment: str | None) -> str:
+    return moment[:16].replace("T", " ") if moment else ""
