@@ -17,6 +17,7 @@ from unsprawl.secret import Keys
 from unsprawl.store import audit, checks, feedback, known, lifecycle, owners, places, triage, watch
 from unsprawl.store.connection import connect, faults, transaction
 from unsprawl.store.met import Met, met
+from unsprawl.store.outbox import Outbox
 from unsprawl.store.places import Look, Place
 from unsprawl.store.query import Filter, find, read_findings, read_place, read_rows, sealed_findings
 from unsprawl.store.rows import timestamp
@@ -99,6 +100,11 @@ class Store:
             return Run(
                 self.path, self._connection, self._lock, self._keys, self._clock, number, resumed=resumed
             )
+
+    @property
+    def outbox(self) -> Outbox:
+        """What has to be told to whom."""
+        return Outbox(self.path, self._connection, self._lock, self._keys, self._clock)
 
     def runs(self) -> list[RunRecord]:
         """All runs, the latest first."""

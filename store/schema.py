@@ -60,6 +60,11 @@ def _known(db: Database) -> None:
     _run(db, _KNOWN)
 
 
+@MIGRATIONS(name="0007_outbox")
+def _outbox(db: Database) -> None:
+    _run(db, _OUTBOX)
+
+
 # Severity is 1 (low) to 4 (critical), so that SQL can compare it; times are texts that sort.
 # `unit` of a sighting and of a seen version is a short keyed name: who delivered it last.
 # `before` is the version that stood in `seen` when the running run began: see ledger.py.
@@ -345,4 +350,30 @@ CREATE TABLE refused (
 CREATE INDEX refused_fingerprint ON refused(fingerprint);
 CREATE INDEX IF NOT EXISTS findings_fingerprint ON findings(fingerprint);
 ALTER TABLE cursors ADD COLUMN whole TEXT
+"""
+
+# `outbox` holds what a channel is told, `name` the same event under one name for ever; `outbox_marks` how far
+# a channel's last reading of runs, audit log, checks and leaks came.
+_OUTBOX = """
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY,
+  channel TEXT NOT NULL,
+  name TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  at TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  next_at TEXT NOT NULL,
+  failure TEXT NOT NULL,
+  delivered_at TEXT,
+  UNIQUE (channel, name)
+) STRICT;
+CREATE INDEX outbox_waiting ON outbox(channel, id) WHERE delivered_at IS NULL;
+CREATE TABLE outbox_marks (
+  channel TEXT PRIMARY KEY,
+  run INTEGER NOT NULL,
+  audit INTEGER NOT NULL,
+  checks INTEGER NOT NULL,
+  events INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
 """

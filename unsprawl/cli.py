@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "verify": ("unsprawl.cli_verify:verify", "Ask providers whether found secrets still work."),
     "playbook": ("unsprawl.cli_playbook:playbook", "Show the steps that end one exposure."),
     "remediate": ("unsprawl.cli_remediate:remediate", "Plan clean-ups, and apply a reviewed plan."),
+    "notify": ("unsprawl.cli_notify:notify", "Send the alerts that wait, or try the channels."),
     "audit": ("unsprawl.cli_audit:audit", "Show the audit log, or prove that nobody has rewritten it."),
     "known": ("unsprawl.cli_known:known", "Know the secrets that your vaults keep, without keeping them."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),

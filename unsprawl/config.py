@@ -17,7 +17,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec.inspect import type_info
 
-from unsprawl import globs
+from unsprawl import alert_settings, globs
+from unsprawl.alert_settings import ChannelSettings
 from unsprawl.errors import ConfigError
 from unsprawl.keeper_settings import SETTINGS, KeeperSettings
 from unsprawl.plugins import SourceType, source_type, source_types
@@ -30,6 +31,7 @@ __all__ = [
     "Checks",
     "Config",
     "ConfigFile",
+    "ConfiguredChannel",
     "ConfiguredKeeper",
     "ConfiguredSource",
     "FilePath",
@@ -156,6 +158,16 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     owners: FilePath | None = None
     watch: Watchlist = Watchlist()
     known: dict[str, dict[str, Any]] = {}
+    notify: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredChannel:
+    """One entry under ``notify``: who is told of what."""
+
+    name: str
+    type: str
+    settings: ChannelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +207,7 @@ class Config:
     owners: Path | None = None
     watch: Watchlist = Watchlist()
     known: tuple[ConfiguredKeeper, ...] = ()
+    notify: tuple[ConfiguredChannel, ...] = ()
 
     @property
     def name(self) -> str:
@@ -218,10 +231,6 @@ def load(path: Path | str) -> Config:
         raise ConfigError(f"{path}: the file is empty", hint="start from configs/nightly.yaml")
     if not isinstance(raw, dict):
         origin.fail((), "expected keys with values at the top", "begin with `sources:`")
-    if "notify" in raw:
-        # An alert that is never sent is worse than none: whoever wrote it relies on it.
-        what = "this version sends no notifications"
-        origin.fail(("notify",), what, "take it out, and alert on the exit code")
     folder = file.absolute().parent
     sources = raw.get("sources")
     top = {"store": _STORE, **raw}
@@ -230,6 +239,9 @@ def load(path: Path | str) -> Config:
     known = raw.get("known") or {}
     if isinstance(known, dict):
         top["known"] = {}
+    channels = raw.get("notify") or []
+    if isinstance(channels, list):
+        top["notify"] = []
     plain = _leaves(top, ConfigFile, folder, origin, ())
     settings = fit(plain, ConfigFile, origin)
     if not isinstance(sources, dict) or not sources:
@@ -250,6 +262,7 @@ def load(path: Path | str) -> Config:
         owners=Path(settings.owners) if settings.owners else None,
         watch=settings.watch,
         known=tuple(_keeper(name, entry, folder, origin) for name, entry in known.items()),
+        notify=_channels(channels, folder, origin),
     )
 
 
@@ -302,6 +315,24 @@ def _keeper(name: str, entry: Any, folder: Path, origin: Origin) -> ConfiguredKe
     rest = {key: value for key, value in entry.items() if key != "type"}
     plain = _leaves(rest, kind, folder, origin, at)
     return ConfiguredKeeper(name, str(type_name), fit(plain, kind, origin, at))
+
+
+def _channels(entries: list[Any], folder: Path, origin: Origin) -> tuple[ConfiguredChannel, ...]:
+    found: dict[str, ConfiguredChannel] = {}
+    for index, entry in enumerate(entries):
+        at = ("notify", index)
+        type_name = entry.get("type") if isinstance(entry, dict) else None
+        kind = alert_settings.SETTINGS.get(type_name) if isinstance(type_name, str) else None
+        if kind is None:
+            choices = ", ".join(alert_settings.SETTINGS)
+            origin.fail(at, "the key 'type' is missing or unknown", f"write one of: {choices}")
+        rest = {key: value for key, value in entry.items() if key != "type"}
+        settings = fit(_leaves(rest, kind, folder, origin, at), kind, origin, at)
+        name = settings.name or str(type_name)
+        if name in found:
+            origin.fail(at, f"two channels are called {name!r}", "give each a `name` of its own")
+        found[name] = ConfiguredChannel(name, str(type_name), settings)
+    return tuple(found.values())
 
 
 def _config_of(kind: SourceType, type_name: str) -> type[SourceConfig]:
@@ -357,7 +388,11 @@ def schema() -> dict[str, Any]:
             for name in own
         ],
     }
-    top["properties"]["known"] = {"type": "object", "additionalProperties": _keepers(parts)}
+    top["properties"]["known"] = {"type": "object", "additionalProperties": _one_of("known", SETTINGS, parts)}
+    top["properties"]["notify"] = {
+        "type": "array",
+        "items": _one_of("notify", alert_settings.SETTINGS, parts),
+    }
     top["properties"]["sources"] = {
         "type": "object",
         "minProperties": 1,
@@ -369,19 +404,19 @@ def schema() -> dict[str, Any]:
     return whole
 
 
-def _keepers(parts: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an entry below ``known``; what it refers to goes to ``parts``."""
+def _one_of(area: str, kinds: Mapping[str, type[msgspec.Struct]], parts: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an entry of ``area``, which its type decides; what it refers to goes to ``parts``."""
     choices = []
-    for name, kind in SETTINGS.items():
+    for name, kind in kinds.items():
         (root,), below = msgspec.json.schema_components(
-            (kind,), ref_template=f"#/$defs/known.{name}.{{name}}"
+            (kind,), ref_template=f"#/$defs/{area}.{name}.{{name}}"
         )
         main = below.pop(root["$ref"].rpartition(".")[2])
         main["properties"] = {"type": {"const": name}, **main["properties"]}
         main["required"] = ["type", *main.get("required", ())]
-        parts[f"known.{name}"] = main
-        parts |= {f"known.{name}.{part}": content for part, content in below.items()}
-        choices.append({"$ref": f"#/$defs/known.{name}"})
+        parts[f"{area}.{name}"] = main
+        parts |= {f"{area}.{name}.{part}": content for part, content in below.items()}
+        choices.append({"$ref": f"#/$defs/{area}.{name}"})
     return {"oneOf": choices}
 
 

@@ -25,6 +25,7 @@ from unsprawl.secret import Keys
 from unsprawl.step import Budget, step
 
 if TYPE_CHECKING:
+    from unsprawl.alerts.delivery import Told
     from unsprawl.config import Config, SourceConfig
     from unsprawl.detectors.detector import ContentDetector
     from unsprawl.detectors.values.engine import Values
@@ -86,6 +87,8 @@ class Result:
     """Findings that are like false positives since this run, and were not before."""
     checked: Mapping[str, int] = field(default_factory=dict)
     """How many findings were checked live in this run, by what was proven."""
+    told: Sequence[Told] = ()
+    """What the channels of the configuration were told, and why anything still waits."""
 
     @property
     def complete(self) -> bool:
@@ -355,6 +358,7 @@ def crawl(
         changed = recall(store)
         store.assign_all(whose)
         checked = _checked(store, config, detection) if options.verify else {}
+        told = _told(store, config, run.id)
         return Result(
             rows=partial(_stored_rows, path, keys),
             coverage=coverage,
@@ -367,7 +371,17 @@ def crawl(
             gone=run.gone,
             silenced=len(changed.silenced),
             checked=checked,
+            told=told,
         )
+
+
+def _told(store: Store, config: Config, run: str) -> Sequence[Told]:
+    """Who was told what. Alerts that fail wait in the store: they never fail the job they tell of."""
+    if not config.notify:
+        return ()
+    from unsprawl.alerts.delivery import tell
+
+    return tell(store, config.notify, run)
 
 
 def _checked(store: Store, config: Config, detection: _Detection) -> Mapping[str, int]:

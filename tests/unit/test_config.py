@@ -214,7 +214,8 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, says: s
         ("executor: dask", ":2: executor: this is none of the choices", "local"),
         ("rules: a.yaml", ":2: rules: expected a list, found text", "[ … ]"),
         ("exclude_rules: [a, {b: c}]", ":2: exclude_rules[1]: expected text, found keys with values", ""),
-        ("notify: [{type: webhook}]", ":2: notify: this version sends no notifications", "exit code"),
+        ("notify: [{type: pigeon}]", ":2: notify[0]: the key 'type' is missing or unknown", "webhook"),
+        ("notify: [{type: webhook, url: abc}]", ":2: notify[0].url: expected a reference", "write one of"),
         (
             'store: "${UNSPRAWL_NOT_SET}"',
             ":2: store: the environment variable UNSPRAWL_NOT_SET is not set",

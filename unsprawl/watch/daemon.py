@@ -118,6 +118,7 @@ def watch(
     ``tell`` gets each event once, and again only when it was interrupted. Raises ``ConfigError`` when there
     is no feed or another watch of this store runs, and ``StoreError``.
     """
+    from unsprawl.alerts.delivery import telling
     from unsprawl.plugins import build_source
     from unsprawl.store.findings import Store
     from unsprawl.store.keys import load_keys
@@ -131,7 +132,11 @@ def watch(
         raise ConfigError(f"{config.file}: no source to watch", hint="watch looks at sources of type paste")
     detection = detection_of(config, options, keys)
     judge = examiner(detection)
-    with job_lock(config.store, JOB), Store.open(config.store, keys) as store:
+    with (
+        job_lock(config.store, JOB),
+        Store.open(config.store, keys) as store,
+        telling(store, config.notify),
+    ):
         watcher = _Watcher(config, keys, store, feeds, judge, tell, note, lambda: examiner(detection))
         watcher.run(stop, once=once, until=None if seconds is None else begun + seconds)
         return watcher.outcome(time.monotonic() - begun)
