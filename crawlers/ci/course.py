@@ -340,10 +340,10 @@ class Course:
         parts = piece.parts(held, uri) if piece.parts and held else ()
         if is_log:
             attrs |= masks(held, 0, len(held))
-            ends = [*(part.start for part in parts[1:]), len(held)]
-            counted = zip(parts, ends, strict=True)
+            ends = [part.start for part in parts[1:]] + [len(held)]
             parts = tuple(
-                replace(part, attrs={**part.attrs, **masks(held, part.start, end)}) for part, end in counted
+                replace(part, attrs={**part.attrs, **masks(held, part.start, end)})
+                for part, end in zip(parts, ends, strict=False)
             )
         return Document(
             uri=uri,

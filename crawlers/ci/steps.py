@@ -50,9 +50,7 @@ def by_times(steps: Sequence[Mapping[str, Any]], url: str = "") -> Callable[[byt
 
 
 def masks(body: bytes, start: int, end: int) -> Mapping[str, int]:
-    """How many secrets the system has masked in a stretch of a log: they were in use there, and what is found
-    beside them is likely one in another form.
-    """
+    """How many secrets are masked in a stretch of a log."""
     count = sum(1 for _ in _MASKS.finditer(body, start, end))
     return {"masks": count} if count else {}
 
