@@ -20,6 +20,7 @@ from unsprawl.detectors.rules import RuleSet, load
 from unsprawl.detectors.search import search
 from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, judged
 from unsprawl.detectors.views.edits import Edit
+from unsprawl.detectors.views.logs import is_log
 from unsprawl.detectors.views.reading import Editor, edits
 from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
 from unsprawl.errors import SourceError
@@ -29,7 +30,7 @@ from unsprawl.secret import Secret
 __all__ = ["Content", "ContentDetector", "build"]
 
 #: Raise it when the same text gives other candidates with the same rules.
-_VERSION: Final = 3
+_VERSION: Final = 4
 _BLOCK: Final = 1 << 20
 
 
@@ -52,6 +53,7 @@ class Content:
     path: str
     edits: Editor | None
     tally: Tally
+    log: bool = False
     lines: Lines = field(default_factory=Lines)
     resume: dict[str, int] = field(default_factory=dict)
     claimed: list[tuple[int, int]] = field(default_factory=list)
@@ -112,7 +114,7 @@ class ContentDetector:
             return self._scan(document, Reader.of(body), len(body))
         # Most documents are one short text and hold nothing: nothing is set up for them.
         sight = self._engine.look(body)
-        changes = edits(body, sight.clues)
+        changes = edits(body, sight.clues, log=is_log(document.path, document.media_type))
         return self._scan_text(document, body, sight, changes) if changes or any(sight) else ()
 
     def find_spans(self, text: bytes) -> list[tuple[int, int, str]]:
@@ -159,7 +161,7 @@ class ContentDetector:
             if isinstance(piece, Cut):
                 yield _skipped(document, piece.member, piece.reason, piece.hint)
             else:
-                yield from self._scan_leaf(piece, document.path or document.uri, tally)
+                yield from self._scan_leaf(piece, document, tally)
 
     def _counted(
         self, document: Document, tally: Tally, found: Iterable[Candidate | Skipped]
@@ -198,13 +200,15 @@ class ContentDetector:
         if tally.late:
             yield _skipped(document, "", f"takes more than {self._budget.seconds:.0f} s to scan", hint)
 
-    def _scan_leaf(self, leaf: Leaf, path: str, tally: Tally) -> Iterator[Candidate]:
-        path = f"{path}!/{leaf.member}" if leaf.member else path
-        content = Content(leaf.member, path, leaf.edits, tally)
+    def _scan_leaf(self, leaf: Leaf, document: Document, tally: Tally) -> Iterator[Candidate]:
+        path, media_type = document.path or document.uri, document.media_type
+        if leaf.member:
+            path, media_type = f"{path}!/{leaf.member}", ""
+        content = Content(leaf.member, path, leaf.edits, tally, is_log(path, media_type))
         for segment in segments(leaf.reader, self._segment):
             tally.size = max(tally.size, segment.base + segment.stop)
             sight = self._engine.look(segment.data)
-            changes = edits(segment.data, sight.clues, content.edits)
+            changes = edits(segment.data, sight.clues, content.edits, log=content.log)
             yield from self._scan_segment(segment, content, sight, changes)
 
     def _scan_segment(

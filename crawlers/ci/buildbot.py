@@ -125,7 +125,7 @@ class Buildbot:
         path, first, tagged = f"{_API}/logs/{log['logid']}/contents", 0, log.get("type") == "s"
         while True:
             given = {"offset": first, "limit": _LINES}
-            chunk = self._desk.json(path, given, what=f"the log {name}")["logchunks"]
+            chunk = self._desk.kept(path, given, what=f"the log {name}").json()["logchunks"]
             content = (
                 str((chunk[0] if isinstance(chunk, list) else chunk).get("content") or "") if chunk else ""
             )

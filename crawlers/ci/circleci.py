@@ -61,9 +61,11 @@ class CircleCI:
         for organisation in {"/".join(one.split("/")[:2]) for one in self._wanted if one.count("/") >= 1}:
             if set("*?[") & set(organisation):
                 continue
-            listed = self._listed(
-                "/api/v2/pipeline", {"org-slug": organisation}, f"pipelines of {organisation}"
-            )
+            what = f"pipelines of {organisation}"
+            given = {"org-slug": organisation}
+            if self._desk.optional("/api/v2/pipeline", given, what=what) is None:
+                continue
+            listed = self._listed("/api/v2/pipeline", given, what)
             for number, page in enumerate(listed):
                 yield from (str(one.get("project_slug")) for one in page)
                 if number == _ORGANISATION_PAGES:

@@ -8,14 +8,15 @@ asked for again by the next walk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final, Protocol
 
 from unsprawl.crawlers.ci.model import ExpiredError, Known, Piece, Project, Run, System, lines, place, when
+from unsprawl.crawlers.ci.steps import masks
 from unsprawl.errors import AuthError, RetryableError, SourceError
-from unsprawl.records import Audience, Checkpoint, Document, Event, Json, Seen, Skipped, Stream, Unchanged
+from unsprawl.records import Audience, Checkpoint, Document, Event, Json, Seen, Skipped, Unchanged
 
 __all__ = ["Course", "Listing"]
 
@@ -335,11 +336,20 @@ class Course:
             attrs |= self._retention(piece, run)
         attrs |= piece.attrs
         held = body if isinstance(body, bytes) else b""
+        is_log = piece.name.startswith("job/") and piece.media_type == "text/plain"
+        parts = piece.parts(held, uri) if piece.parts and held else ()
+        if is_log:
+            attrs |= masks(held, 0, len(held))
+            ends = [part.start for part in parts[1:]] + [len(held)]
+            parts = tuple(
+                replace(part, attrs={**part.attrs, **masks(held, part.start, end)})
+                for part, end in zip(parts, ends, strict=False)
+            )
         return Document(
             uri=uri,
             body=body,
             path=self._path(piece, run),
-            media_type=piece.media_type,
+            media_type="text/x-log" if is_log else piece.media_type,
             key=uri,
             version=_stamp(run) if run else _digest(held),
             url=piece.url or (run.url if run else self.project.url) or None,
@@ -347,7 +357,7 @@ class Course:
             modified_at=piece.at or (run.finished if run else None),
             audience=self.project.audience,
             attrs=attrs,
-            parts=piece.parts(held, uri) if piece.parts and not isinstance(body, Stream) else (),
+            parts=parts,
         )
 
     def _path(self, piece: Piece, run: Run | None) -> str:

@@ -55,6 +55,14 @@ class Desk:
         self._no_page(answer, what)
         return answer.expect(what, self.hint)
 
+    def kept(self, path: str, params: Mapping[str, Any] | None = None, *, what: str) -> Response:
+        """The same for what is deleted some day: :class:`ExpiredError` then."""
+        answer = self.spider.get(path, params=_texts(params), headers=self._headers)
+        if answer.status in _GONE:
+            raise ExpiredError(f"{self.host} no longer has {what} ({answer.status})")
+        self._no_page(answer, what)
+        return answer.expect(what, self.hint)
+
     def json(self, path: str, params: Mapping[str, Any] | None = None, *, what: str) -> Any:
         return self.ask(path, params, what).json()
 

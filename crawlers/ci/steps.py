@@ -13,7 +13,7 @@ from typing import Any, Final
 from unsprawl.crawlers.ci.model import place, when
 from unsprawl.records import Part
 
-__all__ = ["by_markers", "by_times"]
+__all__ = ["by_markers", "by_times", "masks"]
 
 #: Steps of one log that are told apart; what follows belongs to the last one.
 _MOST: Final = 2000
@@ -34,6 +34,8 @@ _STARTS: Final = (
     b"Cleaning up orphan processes",
     b"##[group]GITHUB_TOKEN",
 )
+#: What systems print in place of a secret that they know: ``***``, ``[MASKED]``, ``[REDACTED]``, ``[secure]``.
+_MASKS: Final = re.compile(rb"(?<!\*)\*{3,8}(?!\*)|\[(?:MASKED|REDACTED|secure)\]")
 _COLOURS: Final = re.compile(rb"\x1b\[[0-9;]{0,12}[A-Za-z]")
 
 
@@ -45,6 +47,12 @@ def by_markers(system: str, url: str = "") -> Callable[[bytes, str], tuple[Part,
 def by_times(steps: Sequence[Mapping[str, Any]], url: str = "") -> Callable[[bytes, str], tuple[Part, ...]]:
     """The steps of a GitHub job: each begins at a time, to the second, at a line of a known kind."""
     return partial(_timed, steps, url)
+
+
+def masks(body: bytes, start: int, end: int) -> Mapping[str, int]:
+    """How many secrets are masked in a stretch of a log."""
+    count = sum(1 for _ in _MASKS.finditer(body, start, end))
+    return {"masks": count} if count else {}
 
 
 def _marked(pattern: re.Pattern[bytes], url: str, body: bytes, uri: str) -> tuple[Part, ...]:

@@ -42,22 +42,30 @@ class Reading:
     cut: bool = False
 
 
-def edits(data: bytes, clues: Sequence[Clue], own: Editor | None = None, *, made: bool = False) -> list[Edit]:
+def edits(
+    data: bytes,
+    clues: Sequence[Clue],
+    own: Editor | None = None,
+    *,
+    made: bool = False,
+    log: bool = False,
+) -> list[Edit]:
     """The edits of all views that ``clues`` tell of, and those of its container (``own``).
 
-    What was ``made`` of another text has lines of its own length: no wraps are looked for.
+    What was ``made`` of another text has lines of its own length: no wraps are looked for. A ``log`` was
+    shown on a terminal, whatever it looks like.
     """
     if data.find(0, 0, _HEAD) >= 0:
         return own(data) if own else []  # no text that anybody escaped
     if not clues and not own:
-        return [] if made else logs.wraps(data)
+        return [] if made else logs.wraps(data, shown=log)
     blocks: dict[Coding, set[int]] = {}
     for offset, coding in clues:
         if coding in EDITORS:
             blocks.setdefault(coding, set()).add(offset // _BLOCK)
     rows = [_near(data, EDITORS[coding], found) for coding, found in sorted(blocks.items())]
     if not made:
-        rows.append(logs.wraps(data, shown="logs" in blocks))
+        rows.append(logs.wraps(data, shown=log or "logs" in blocks))
     found = merged(rows)
     # The container knows better what its member says: its edits win.
     return merged([own(data), found], first_wins=True) if own else found
