@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -30,7 +31,9 @@ from unsprawl.crawlers.registry.listing import Catalog, Refused
 from unsprawl.errors import ConfigError, RetryableError, SourceError, UnreadableError
 from unsprawl.oci import signed
 from unsprawl.oci.distribution import Distribution, is_name, is_tag
+from unsprawl.oci.gathered import Folder, Gathered
 from unsprawl.oci.images import Descriptor, is_digest
+from unsprawl.oci.layers import LayerNames
 from unsprawl.oci.quota import Quota
 from unsprawl.records import (
     Audience,
@@ -110,6 +113,7 @@ class RegistrySource:
         self.host = urlsplit(hosts.base_url(config.url)).netloc
         self._opened: Distribution | None = None
         self._kind: Kinds | None = None
+        self._folder: Folder | None = None
         self._lock = Lock()
 
     # --- the work ----------------------------------------------------------------------------
@@ -122,7 +126,13 @@ class RegistrySource:
             listing, required = self._kinds().listing(registry), self._kinds().required
             walk = Enumeration(registry, self.host, self.config, seen, pool, listing, required)
             yield from walk.repositories()
-            yield from walk.layers()
+            folder = self._folder = self._folder or Folder()
+            for item in walk.layers():
+                yield (
+                    replace(item, data={**item.data, "names": (folder.path, folder.key)})
+                    if isinstance(item, Unit)
+                    else item
+                )
 
     def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
         """Documents of a repository in the order of their digests, or the one document of a layer."""
@@ -197,6 +207,9 @@ class RegistrySource:
                 self._opened = None
             if self._kind is not None:
                 self._kind.close()
+            if self._folder is not None:
+                self._folder.remove()
+                self._folder = None
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -272,7 +285,7 @@ class RegistrySource:
         yield Document(
             uri=uri,
             path=unit.title,
-            body=Stream(partial(self._open_layer, data["places"]), size if size >= 0 else None),
+            body=Stream(partial(self._open_examined, unit.id, data), size if size >= 0 else None),
             media_type=media_type,
             key=unit.id,
             version=unit.id,
@@ -290,7 +303,7 @@ class RegistrySource:
                 about=data["about"],
                 **data["origin"],
             ),
-            member_attrs=partial(self._fate, data["stacks"]),
+            member_attrs=partial(self._fate, data, seen),
         )
 
     def _open_layer(self, places: list[tuple[str, str, str, int]], offset: int = 0) -> BinaryIO:
@@ -308,11 +321,19 @@ class RegistrySource:
         assert first is not None
         raise first
 
-    def _fate(self, stacks: list[dict[str, Any]], member: str) -> Mapping[str, Json]:
+    def _open_examined(self, identity: str, data: Mapping[str, Any], offset: int = 0) -> BinaryIO:
+        """A layer, whose names are written down on the way when it lies above another."""
+        opener = partial(self._open_layer, data["places"], offset)
+        return Gathered(*data["names"]).examined(identity, opener, covers=data["covers"])
+
+    def _fate(self, data: Mapping[str, Any], seen: Seen, member: str) -> Mapping[str, Json]:
         """What the layers above do to a file: which one deletes or overwrites it."""
         from unsprawl.oci.fate import fate_of
 
-        return fate_of(stacks, member, self._open_layer)
+        def names(identity: str, open_layer: Callable[[], BinaryIO]) -> LayerNames:
+            return Gathered(*data["names"]).names(identity, open_layer, keep=seen(identity) != identity)
+
+        return fate_of(data["stacks"], member, self._open_layer, names)
 
     # --- connections -------------------------------------------------------------------------
 
