@@ -77,10 +77,9 @@ class Gathered:
         Its names are written down on the way when it ``covers`` another.
         """
         with self._held(identity):
-            with contextlib.suppress(OSError):
-                return cast(
-                    "BinaryIO", io.BufferedReader(_Last(self._path(identity, "blob"), self._key), _CHUNK)
-                )
+            kept = self._path(identity, "blob")
+            if kept.exists():
+                return cast("BinaryIO", io.BufferedReader(_Last(kept, self._key), _CHUNK))
         if not covers or not self._folder.is_dir():
             return open_layer()
         # Let go by the thread that closes the file, which may be another one.
