@@ -205,7 +205,9 @@ class _Loop:
             course.executor.submit(replace(task, cursor=batch.cursor))
             return
         if not batch.done:
-            stopped = replace(batch, counts=Counts(), occurrences=(), documents=(), seen=(), gaps=())
+            stopped = replace(
+                batch, counts=Counts(), occurrences=(), carried=(), documents=(), seen=(), gaps=()
+            )
             self._commit(course, replace(stopped, cursor=None, done=True, failure=course.stopped))
         course.open_units -= 1
         course.room.release()

@@ -35,6 +35,7 @@ from unsprawl.oci.gathered import Folder, Gathered
 from unsprawl.oci.images import Descriptor, is_digest
 from unsprawl.oci.layers import LayerNames
 from unsprawl.oci.quota import Quota
+from unsprawl.oci.stacks import content_key
 from unsprawl.records import (
     Audience,
     Checkpoint,
@@ -61,6 +62,8 @@ __all__ = ["RegistrySource"]
 _URI: Final = re.compile(r"registry://[^/]+/(?P<name>[^@]+)@(?P<digest>[^#]+)(?:#(?P<kind>config|manifest))?")
 #: Small requests of one enumeration at a time.
 _ABREAST: Final = 8
+#: Attributes of a layer that follow from the images which hold it, and change with them.
+_OF_ITS_IMAGES: Final = ("images", "image_count", "platform", "origin", "made_for", "base_image", "about")
 #: A checkpoint stands after this many small documents of a repository.
 _CHECKPOINT_EVERY: Final = 50
 
@@ -275,36 +278,40 @@ class RegistrySource:
         data = unit.data
         repository, digest, media_type, size = data["places"][0]
         uri = f"registry://{self.host}/{repository}@{digest}"
-        if seen(unit.id) == unit.id:
-            yield Unchanged()
+        document = Document(
+            uri=uri,
+            path=unit.title,
+            body=b"",
+            media_type=media_type,
+            # The same content elsewhere, in an engine or another registry, is the same document.
+            key=content_key(unit.id),
+            version=unit.id,
+            author=data["author"] or None,
+            modified_at=cast("datetime | None", data["created"]),
+        )
+        attrs: dict[str, Json] = {
+            "registry": self.host,
+            "layer": digest,
+            "diff_id": data["diff_id"],
+            "instruction": data["instruction"],
+            "images": data["images"],
+            "image_count": data["image_count"],
+            "platform": ", ".join(data["platforms"]),
+            "artifact": data["artifact"],
+            "about": data["about"],
+            **data["origin"],
+        }
+        if seen(content_key(unit.id)) == unit.id:
+            # Images known from an earlier run tell neither author nor command: those stay as they are.
+            yield Unchanged(document=replace(document, attrs=_known_again(attrs)))
             return
         if self.config.max_layer_bytes is not None and size > self.config.max_layer_bytes:
             reason = f"a layer of {size} bytes, left out by `max_layer_bytes`"
             yield Skipped(uri, reason, excluded=True)
             return
-        yield Document(
-            uri=uri,
-            path=unit.title,
-            body=Stream(partial(self._open_examined, unit.id, data), size if size >= 0 else None),
-            media_type=media_type,
-            key=unit.id,
-            version=unit.id,
-            author=data["author"] or None,
-            modified_at=cast("datetime | None", data["created"]),
-            attrs=_known(
-                registry=self.host,
-                layer=digest,
-                diff_id=data["diff_id"],
-                instruction=data["instruction"],
-                images=data["images"],
-                image_count=data["image_count"],
-                platform=", ".join(data["platforms"]),
-                artifact=data["artifact"],
-                about=data["about"],
-                **data["origin"],
-            ),
-            member_attrs=partial(self._fate, data, seen),
-        )
+        body = Stream(partial(self._open_examined, unit.id, data), size if size >= 0 else None)
+        fate = partial(self._fate, data, seen)
+        yield replace(document, body=body, attrs=_known(**attrs), member_attrs=fate)
 
     def _open_layer(self, places: list[tuple[str, str, str, int]], offset: int = 0) -> BinaryIO:
         """The first place that gives the layer. Another repository may be refused or damaged."""
@@ -331,7 +338,9 @@ class RegistrySource:
         from unsprawl.oci.fate import fate_of
 
         def names(identity: str, open_layer: Callable[[], BinaryIO]) -> LayerNames:
-            return Gathered(*data["names"]).names(identity, open_layer, keep=seen(identity) != identity)
+            return Gathered(*data["names"]).names(
+                identity, open_layer, keep=seen(content_key(identity)) != identity
+            )
 
         return fate_of(data["stacks"], member, self._open_layer, names)
 
@@ -366,6 +375,12 @@ class RegistrySource:
     def _resolved(self, key: str) -> Secret | None:
         reference = getattr(self.config, key)
         return resolve(reference, f"sources.{self.name}.{key}") if reference else None
+
+
+def _known_again(attrs: Mapping[str, Json]) -> dict[str, Json]:
+    """What is told of a layer that was read before: None removes what no longer holds."""
+    known = _known(**attrs)
+    return {**dict.fromkeys(_OF_ITS_IMAGES), **known}
 
 
 def _known(**attrs: Json) -> dict[str, Json]:

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 from unsprawl.oci.images import Descriptor, ImageConfig, LayerHistory, Manifest, short
 from unsprawl.oci.origins import Origins
 from unsprawl.records import Skipped, Unit
+from unsprawl.secret import CONTENT
 
-__all__ = ["LayerGraph", "identities"]
+__all__ = ["LayerGraph", "content_key", "identities"]
 
 #: Images named in one occurrence, and distinct stacks searched for what hides a file. The number of
 #: images is told in full; a base image of ten thousand others needs no list of them.
@@ -25,6 +26,11 @@ def identities(manifest: Manifest, config: ImageConfig | None) -> tuple[str, ...
     known = config.layers if config and len(config.layers) == len(manifest.layers) else ()
     diff_ids = [history.diff_id for history in known] or [""] * len(manifest.layers)
     return tuple(diff_id or layer.digest for layer, diff_id in zip(manifest.layers, diff_ids, strict=True))
+
+
+def content_key(identity: str) -> str:
+    """Under which key a layer is remembered: one for all registries and engines that hold it."""
+    return CONTENT + identity
 
 
 class _Place(NamedTuple):
