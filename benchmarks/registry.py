@@ -51,14 +51,16 @@ def made(number: int, size: int) -> Layer:
 
 
 def fill_registry(url: str, images: int, layers: list[Layer]) -> list[str]:
-    """Every image has a third of the base layers' stack and three of the others. Their names."""
+    """Every image has one of two bases of five layers, and three of the others. Their names."""
     chance = random.Random(300)
-    base, rest = layers[: len(layers) // 4], layers[len(layers) // 4 :]
+    bases, rest = (layers[:5], layers[5:10]), layers[10:]
     names = []
     for number in range(images):
         # Every layer is in some image, however the dice fall.
         own = [rest[number % len(rest)], *chance.sample(rest, 2)]
-        steps = [Step(f"RUN step {at}", one) for at, one in enumerate([*base[:5], *dict.fromkeys(own)])]
+        steps = [
+            Step(f"RUN step {at}", one) for at, one in enumerate([*bases[number % 2], *dict.fromkeys(own)])
+        ]
         repository, tag = f"team/app{number % _REPOSITORIES}", f"v{number // _REPOSITORIES}"
         push(url, repository, build(steps, env=[f"BUILD={number}"]), tag)
         names.append(f"{repository}:{tag}")

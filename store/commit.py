@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from unsprawl.records import Counts, Gap, Status
 from unsprawl.store import checks
+from unsprawl.store.carried import with_carried
 from unsprawl.store.coverage import state_after
 from unsprawl.store.lifecycle import reopen
 from unsprawl.store.prepare import Key, Prepared, plain
@@ -117,6 +118,7 @@ def write(
     # What a unit delivers after its end is a repetition: it may refresh what it names, it adds to no count.
     ended = earlier is not None and earlier[0] != "open"
 
+    prepared = with_carried(connection, prepared, _COLUMNS)
     known = _known_occurrences(connection, prepared)
     new, reopened = _reopen(connection, run, prepared, known)
     vanished, returned = _write_occurrences(connection, run, started_at, prepared, known, now)

@@ -37,7 +37,7 @@ class SeenReader:
         self._valid: frozenset[int] = frozenset()
 
     def __call__(self, key: str) -> str | None:
-        name = self._keys.name(self._source, key)
+        name = self._keys.document(self._source, key)
         with self._lock, faults(self._path):
             connection = self._connection or self._open()
             row = connection.execute(

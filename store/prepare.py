@@ -183,4 +183,5 @@ def _digest(batch: Batch) -> bytes:
         content.update(part.encode("utf-8", "backslashreplace"))
         content.update(b"\0")
     content.update(b"".join(batch.documents))
+    content.update(b"".join(one.document for one in batch.carried))
     return content.digest()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from unsprawl.errors import AuthError, SourceError
 from unsprawl.records import (
     Candidate,
+    Carried,
     Classifier,
     Detector,
     Document,
@@ -219,6 +220,21 @@ class Examiner:
             skipped.excluded,
         )
 
+    def carried(self, source: str, surface: str, document: Document) -> Carried:
+        """What is new around a known document, fit to be stored."""
+        masked = self.redactor.text
+        return Carried(
+            document=self.keys.document(source, document.key or document.uri),
+            surface=surface,
+            uri=masked(document.uri),
+            path=masked(document.path or _uri_path(document.uri)),
+            url=masked(document.url) if document.url else None,
+            author=masked(document.author) if document.author else None,
+            modified_at=document.modified_at,
+            audience=document.audience,
+            attrs=self.redactor.attrs(document.attrs),
+        )
+
     def unit(self, source: str, unit: Unit) -> Unit:
         """``unit`` fit to be stored: without its data, its id with a keyed tail where it had to be masked."""
         name = self.redactor.text(unit.id)
@@ -329,7 +345,7 @@ class Examiner:
             rule=rule.id,
             title=rule.name,
             provider=rule.provider,
-            document=self.keys.name(source, document.uri),
+            document=self.keys.document(source, document.key or document.uri),
             ordinal=0,
             secret=secret.preview,
             source=source,

@@ -238,7 +238,14 @@ class _Loop:
             return
         if not batch.done:
             stopped = replace(
-                batch, counts=Counts(), occurrences=(), refused=(), documents=(), seen=(), gaps=()
+                batch,
+                counts=Counts(),
+                occurrences=(),
+                refused=(),
+                carried=(),
+                documents=(),
+                seen=(),
+                gaps=(),
             )
             self._commit(course, replace(stopped, cursor=None, done=True, failure=course.stopped))
         course.open_units -= 1

@@ -24,6 +24,7 @@ __all__ = [
     "Audience",
     "Batch",
     "Candidate",
+    "Carried",
     "Check",
     "Checkpoint",
     "Classifier",
@@ -122,11 +123,12 @@ class Part:
 class Document:
     """One thing that is read: a file, an object, an image layer, a page version, a thread.
 
-    ``uri`` is its stable identity, ``path`` what people see (default: the uri's path). ``key`` and
-    ``version`` go to the ``seen`` table (no version: never remembered). ``attrs`` hold what the
-    surface knows, under the names of ``docs/concepts.md``. ``member_attrs`` answers, for the path
-    of an archive member, what only that member has (an image layer: which later layer hides it); it
-    is asked for members with candidates alone, so it may be slow.
+    ``uri`` says where it is, ``path`` what people see (default: the uri's path). ``key`` is its stable
+    identity (default: the uri), and goes with ``version`` to the ``seen`` table (no version: never
+    remembered); one that begins with ``content:`` names content, which is the same in every source.
+    ``attrs`` hold what the surface knows, under the names of ``docs/concepts.md``. ``member_attrs``
+    answers, for the path of an archive member, what only that member has (an image layer: which later
+    layer hides it); it is asked for members with candidates alone, so it may be slow.
     """
 
     uri: str
@@ -146,9 +148,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Items known by version and not read again."""
+    """Items known by version and not read again.
+
+    ``document`` (without its body) is given where what surrounds a known content may be new: its sightings
+    take over path, author, attributes and so on. Where the content was read by another source, this one
+    gets sightings of its own. An attribute that is None is removed.
+    """
 
     count: int = 1
+    document: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +430,21 @@ class Occurrence:
     like: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What is new around a known content, fit to be stored: see :class:`Unchanged`. Redacted."""
+
+    document: bytes
+    surface: str
+    uri: str
+    path: str
+    url: str | None
+    author: str | None
+    modified_at: datetime | None
+    audience: Audience
+    attrs: Mapping[str, Json]
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A candidate that was held for no credential, as it is stored: by its fingerprint alone.
@@ -462,6 +485,7 @@ class Batch:
     counts: Counts = Counts()
     occurrences: tuple[Occurrence, ...] = ()
     refused: tuple[Refused, ...] = ()
+    carried: tuple[Carried, ...] = ()
     documents: tuple[bytes, ...] = ()
     seen: tuple[tuple[bytes, str], ...] = ()
     gaps: tuple[Gap, ...] = ()

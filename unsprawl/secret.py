@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["NORMALISER", "Keys", "Secret", "normalise"]
+__all__ = ["CONTENT", "NORMALISER", "Keys", "Secret", "normalise"]
 
 #: Version of :func:`normalise`. It takes part in every fingerprint, so a change never mixes two meanings.
 NORMALISER: Final = 1
+
+#: How keys of documents begin that name content, wherever it lies.
+CONTENT: Final = "content:"
 
 _PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(.*?)-----END [A-Z0-9 ]+-----", re.DOTALL)
 _PEM_BORDER = re.compile(r"-----BEGIN [A-Z0-9 ]{1,32}-----")
@@ -138,6 +141,10 @@ class Keys:
         """A 16-byte keyed stand-in for a name (an object key, a path) that may itself hold a secret."""
         *first, last = parts
         return self.namer(*first)(last)
+
+    def document(self, source: str, key: str) -> bytes:
+        """The stand-in for a document's key. Content is the same in every source."""
+        return self.name("" if key.startswith(CONTENT) else source, key)
 
     def namer(self, *first: str) -> Callable[[str], bytes]:
         """:meth:`name` for many names that begin with the same parts."""

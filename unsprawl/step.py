@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
 from unsprawl.errors import AuthError, SourceError
 from unsprawl.examine import Examined, Examiner, Looked, defect
 from unsprawl.records import (
     Batch,
+    Carried,
     Counts,
     Cursor,
     Document,
@@ -60,6 +62,7 @@ class _Tally:
     seen: list[tuple[bytes, str]] = field(default_factory=list)
     occurrences: list[Occurrence] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    carried: list[Carried] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     read: int = 0
     unchanged: int = 0
@@ -71,6 +74,7 @@ class _Tally:
         self.seen += later.seen
         self.occurrences += later.occurrences
         self.refused += later.refused
+        self.carried += later.carried
         self.gaps += later.gaps
         self.read += later.read
         self.unchanged += later.unchanged
@@ -120,14 +124,14 @@ def step(
     failure: Gap | None = None
     fatal = False
     finished = True
-    named = examiner.keys.namer(source.name)
+    named = partial(examiner.keys.document, source.name)
     try:
         for event in source.read(unit, cursor, seen):
             if isinstance(event, Document):
                 if since and event.modified_at and event.modified_at < since:
                     tally.left_out += 1
                     continue
-                name = named(event.uri)
+                name = named(event.key or event.uri)
                 if avoid and name in avoid:
                     tally.gaps.append(examiner.gap(accepted(Skipped(event.uri, avoid[name], _FATAL), accept)))
                     continue
@@ -136,6 +140,8 @@ def step(
                 begin(b"")
             elif isinstance(event, Unchanged):
                 tally.unchanged += event.count
+                if event.document is not None and remember:
+                    tally.carried.append(examiner.carried(source.name, source.type, event.document))
             elif isinstance(event, Skipped):
                 tally.gaps.append(examiner.gap(accepted(event, accept)))
             else:
@@ -163,6 +169,7 @@ def step(
         counts=done.counts,
         occurrences=tuple(done.occurrences),
         refused=tuple(done.refused),
+        carried=tuple(done.carried),
         documents=tuple(done.documents),
         seen=tuple(done.seen),
         gaps=tuple(done.gaps),
@@ -224,8 +231,6 @@ class _Waiting:
         if self._remember and examined.whole:
             tally.documents.append(name)
             if document.version is not None:
-                if document.key and document.key != document.uri:
-                    name = self._examiner.keys.name(self._source.name, document.key)
                 tally.seen.append((name, document.version))
 
 

@@ -25,7 +25,7 @@ from unsprawl.oci.images import (
     parse_config,
     parse_manifest,
 )
-from unsprawl.oci.stacks import identities
+from unsprawl.oci.stacks import content_key, identities
 from unsprawl.records import Seen
 
 __all__ = ["Node", "Nodes", "version_of"]
@@ -136,7 +136,10 @@ class Nodes:
         if config is not None and self._seen(f"{self._top}@{config.digest}#config") != config.digest:
             return None
         layers = zip(node.manifest.layers, identities(node.manifest, node.config), strict=True)
-        if any(self._needed(layer) and self._seen(identity) != identity for layer, identity in layers):
+        if any(
+            self._needed(layer) and self._seen(content_key(identity)) != identity
+            for layer, identity in layers
+        ):
             return None
         if self._referrers == "always":
             node = self._attached(replace(node, attached=()))

@@ -15,6 +15,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -31,8 +32,11 @@ from unsprawl.crawlers.registry.listing import Catalog, Refused
 from unsprawl.errors import ConfigError, GoneError, RetryableError, SourceError, UnreadableError
 from unsprawl.oci import signed
 from unsprawl.oci.distribution import Distribution, is_name, is_tag
+from unsprawl.oci.gathered import Folder, Gathered
 from unsprawl.oci.images import Descriptor, is_digest
+from unsprawl.oci.layers import LayerNames
 from unsprawl.oci.quota import Quota
+from unsprawl.oci.stacks import content_key
 from unsprawl.records import (
     Audience,
     Checkpoint,
@@ -60,6 +64,8 @@ __all__ = ["RegistrySource"]
 _URI: Final = re.compile(r"registry://[^/]+/(?P<name>[^@]+)@(?P<digest>[^#]+)(?:#(?P<kind>config|manifest))?")
 #: Small requests of one enumeration at a time.
 _ABREAST: Final = 8
+#: Attributes of a layer that follow from the images which hold it, and change with them.
+_OF_ITS_IMAGES: Final = ("images", "image_count", "platform", "origin", "made_for", "base_image", "about")
 #: A checkpoint stands after this many small documents of a repository.
 _CHECKPOINT_EVERY: Final = 50
 
@@ -112,6 +118,7 @@ class RegistrySource:
         self.host = urlsplit(hosts.base_url(config.url)).netloc
         self._opened: Distribution | None = None
         self._kind: Kinds | None = None
+        self._folder: Folder | None = None
         self._lock = Lock()
 
     # --- the work ----------------------------------------------------------------------------
@@ -124,7 +131,13 @@ class RegistrySource:
             listing, required = self._kinds().listing(registry), self._kinds().required
             walk = Enumeration(registry, self.host, self.config, seen, pool, listing, required)
             yield from walk.repositories()
-            yield from walk.layers()
+            folder = self._folder = self._folder or Folder()
+            for item in walk.layers():
+                yield (
+                    replace(item, data={**item.data, "names": (folder.path, folder.key)})
+                    if isinstance(item, Unit)
+                    else item
+                )
 
     def read(self, unit: Unit, since: Cursor | None, seen: Seen) -> Iterator[Event]:
         """Documents of a repository in the order of their digests, or the one document of a layer."""
@@ -213,6 +226,9 @@ class RegistrySource:
                 self._opened = None
             if self._kind is not None:
                 self._kind.close()
+            if self._folder is not None:
+                self._folder.remove()
+                self._folder = None
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -278,36 +294,40 @@ class RegistrySource:
         data = unit.data
         repository, digest, media_type, size = data["places"][0]
         uri = f"registry://{self.host}/{repository}@{digest}"
-        if seen(unit.id) == unit.id:
-            yield Unchanged()
+        document = Document(
+            uri=uri,
+            path=unit.title,
+            body=b"",
+            media_type=media_type,
+            # The same content elsewhere, in an engine or another registry, is the same document.
+            key=content_key(unit.id),
+            version=unit.id,
+            author=data["author"] or None,
+            modified_at=cast("datetime | None", data["created"]),
+        )
+        attrs: dict[str, Json] = {
+            "registry": self.host,
+            "layer": digest,
+            "diff_id": data["diff_id"],
+            "instruction": data["instruction"],
+            "images": data["images"],
+            "image_count": data["image_count"],
+            "platform": ", ".join(data["platforms"]),
+            "artifact": data["artifact"],
+            "about": data["about"],
+            **data["origin"],
+        }
+        if seen(content_key(unit.id)) == unit.id:
+            # Images known from an earlier run tell neither author nor command: those stay as they are.
+            yield Unchanged(document=replace(document, attrs=_known_again(attrs)))
             return
         if self.config.max_layer_bytes is not None and size > self.config.max_layer_bytes:
             reason = f"a layer of {size} bytes, left out by `max_layer_bytes`"
             yield Skipped(uri, reason, excluded=True)
             return
-        yield Document(
-            uri=uri,
-            path=unit.title,
-            body=Stream(partial(self._open_layer, data["places"]), size if size >= 0 else None),
-            media_type=media_type,
-            key=unit.id,
-            version=unit.id,
-            author=data["author"] or None,
-            modified_at=cast("datetime | None", data["created"]),
-            attrs=_known(
-                registry=self.host,
-                layer=digest,
-                diff_id=data["diff_id"],
-                instruction=data["instruction"],
-                images=data["images"],
-                image_count=data["image_count"],
-                platform=", ".join(data["platforms"]),
-                artifact=data["artifact"],
-                about=data["about"],
-                **data["origin"],
-            ),
-            member_attrs=partial(self._fate, data["stacks"]),
-        )
+        body = Stream(partial(self._open_examined, unit.id, data), size if size >= 0 else None)
+        fate = partial(self._fate, data, seen)
+        yield replace(document, body=body, attrs=_known(**attrs), member_attrs=fate)
 
     def _open_layer(self, places: list[tuple[str, str, str, int]], offset: int = 0) -> BinaryIO:
         """The first place that gives the layer. Another repository may be refused or damaged."""
@@ -324,11 +344,21 @@ class RegistrySource:
         assert first is not None
         raise first
 
-    def _fate(self, stacks: list[dict[str, Any]], member: str) -> Mapping[str, Json]:
+    def _open_examined(self, identity: str, data: Mapping[str, Any], offset: int = 0) -> BinaryIO:
+        """A layer, whose names are written down on the way when it lies above another."""
+        opener = partial(self._open_layer, data["places"], offset)
+        return Gathered(*data["names"]).examined(identity, opener, covers=data["covers"])
+
+    def _fate(self, data: Mapping[str, Any], seen: Seen, member: str) -> Mapping[str, Json]:
         """What the layers above do to a file: which one deletes or overwrites it."""
         from unsprawl.oci.fate import fate_of
 
-        return fate_of(stacks, member, self._open_layer)
+        def names(identity: str, open_layer: Callable[[], BinaryIO]) -> LayerNames:
+            return Gathered(*data["names"]).names(
+                identity, open_layer, keep=seen(content_key(identity)) != identity
+            )
+
+        return fate_of(data["stacks"], member, self._open_layer, names)
 
     # --- connections -------------------------------------------------------------------------
 
@@ -361,6 +391,12 @@ class RegistrySource:
     def _resolved(self, key: str) -> Secret | None:
         reference = getattr(self.config, key)
         return resolve(reference, f"sources.{self.name}.{key}") if reference else None
+
+
+def _known_again(attrs: Mapping[str, Json]) -> dict[str, Json]:
+    """What is told of a layer that was read before: None removes what no longer holds."""
+    known = _known(**attrs)
+    return {**dict.fromkeys(_OF_ITS_IMAGES), **known}
 
 
 def _known(**attrs: Json) -> dict[str, Json]:

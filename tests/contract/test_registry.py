@@ -58,9 +58,12 @@ def test_units_are_the_same_every_time_and_travel_to_other_processes(registry):
         first = [pickle.loads(pickle.dumps(unit)) for unit in one.units(never)]
         second = list(one.units(never))
     assert first == second
-    assert [unit.data for unit in split(first)[0].values()] == [
-        unit.data for unit in split(second)[0].values()
-    ]
+    assert [data(unit) for unit in first] == [data(unit) for unit in second]
+
+
+def data(unit):
+    """What a unit carries, without the folder that belongs to the crawl."""
+    return {key: value for key, value in unit.data.items() if key != "names"}
 
 
 def test_a_layer_is_its_packed_blob_with_what_made_it(registry):
@@ -71,7 +74,7 @@ def test_a_layer_is_its_packed_blob_with_what_made_it(registry):
     assert document.uri == f"registry://{one.host}/team/multi@{BASE.blob.digest}"
     assert document.path == f"team/multi:stable {BASE.blob.digest[:19]}"
     assert document.media_type == "application/vnd.oci.image.layer.v1.tar+gzip"
-    assert document.key == document.version == BASE.diff_id
+    assert (document.key, document.version) == (f"content:{BASE.diff_id}", BASE.diff_id)
     assert document.author == "anna@acme.test"
     assert document.attrs == {
         "registry": one.host,
@@ -117,7 +120,8 @@ def test_what_was_seen_is_not_read_again(registry):
         before = one._registry().client.received
         again = [event for unit in units.values() for event in one.read(unit, None, known.get)]
         assert one._registry().client.received == before
-    assert [event for event in again if not isinstance(event, Checkpoint)] == [Unchanged()] * 4
+    assert {type(event) for event in again} == {Checkpoint, Unchanged}
+    assert sum(event.count for event in again if isinstance(event, Unchanged)) == 4
 
 
 def test_a_document_can_be_fetched_again(registry):

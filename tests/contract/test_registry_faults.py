@@ -302,3 +302,85 @@ def test_a_token_server_elsewhere_is_not_given_the_password(server):
     with logged_in(server) as one, pytest.raises(AuthError, match="another host") as refused:
         list(one.units(never))
     assert "token_realms: [tokens.evil.test]" in refused.value.hint
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+def test_what_belongs_to_others_is_left_to_them(server):
+    server.headers = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "10;w=21600"}
+    with opened(server.url, keep_pulls=10) as one:
+        _, skipped = split(one.units(never))
+    assert [gap.parents for gap in skipped] == [("team/multi",), ("team/shop",)]
+    assert all("10 of 100 pulls left in 6 h, 10 are kept" in gap.reason for gap in skipped)
+    assert server.asked("GET", "/manifests/") == []
+    with opened(server.url) as one:
+        assert split(one.units(never))[1] == []
+        assert any("10 of 100 pulls left" in line.hint for line in one.diagnose())
+
+
+def test_a_tag_named_by_many_is_pulled_once(server):
+    push(server.url, "team/tags", SHOP, *(f"t{number}" for number in range(20)))
+    with opened(server.url, repositories=("team/tags",)) as one:
+        units, _ = split(one.units(never))
+        for unit in units.values():
+            documents(one, unit)
+    assert len(server.asked("HEAD", "/team/tags/manifests/")) == 20
+    assert len(server.asked("GET", "/team/tags/manifests/")) == 1
+
+
+# --- what is old, what attacks -------------------------------------------------------------------
+
+
+def test_an_image_of_the_first_schema_is_read(server):
+    one = layer({"etc/key": "1"})
+    compatible = {"config": {"Env": ["TOKEN=abc"]}, "container_config": {"Cmd": ["ADD key /etc"]}}
+    content = {
+        "schemaVersion": 1,
+        "fsLayers": [{"blobSum": one.blob.digest}],
+        "history": [{"v1Compatibility": json.dumps(compatible)}],
+    }
+    kind = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    old = Image(Blob(kind, json.dumps(content).encode()), (one.blob,))
+    push(server.url, "team/old", old, "v1")
+    with opened(server.url, repositories=("team/old",)) as source:
+        units, skipped = split(source.units(never))
+        assert skipped == []
+        (read,) = documents(source, units[one.blob.digest])
+        assert body(read) == one.blob.data
+        assert read.attrs["instruction"] == "ADD key /etc"
+        (manifest,) = documents(source, units[f"registry://{source.host}/team/old"])
+        assert b'"TOKEN=abc"' in body(manifest)
+        again = source.fetch(manifest.uri)
+        assert isinstance(again, Document)
+        assert body(again) == body(manifest)
+
+
+def test_indexes_that_multiply_come_to_an_end(server, monkeypatch):
+    monkeypatch.setattr("unsprawl.crawlers.registry.enumeration._WIDEST", 40)
+    images = [build([], env=[f"N={number}"]) for number in range(30)]
+    wide = [index(images[at:] + images[:at]) for at in range(30)]
+    push(server.url, "team/wide", index(wide), "v1")
+    with opened(server.url, repositories=("team/wide",)) as one:
+        _, skipped = split(one.units(never))
+    assert [gap.reason for gap in skipped] == ["an index with more than 40 manifests"]
+
+
+def test_an_index_nested_too_deeply_is_told(server):
+    nested = build([], env=["DEEP=1"])
+    for _ in range(6):
+        nested = index([nested])
+    push(server.url, "team/deep", nested, "v1")
+    with opened(server.url, repositories=("team/deep",)) as one:
+        _, skipped = split(one.units(never))
+    assert [gap.reason for gap in skipped] == ["an index nested too deeply"]
+
+
+def test_a_registry_that_goes_down_amid_its_tags_is_not_waited_for_at_each(server):
+    push(server.url, "team/tags", SHOP, *(f"t{number:02}" for number in range(40)))
+    server.faults.append(Fault("/team/tags/manifests/", 503))
+    with opened(server.url, repositories=("team/tags",), max_wait=0.1) as one:
+        _, skipped = split(one.units(never))
+    top = f"registry://{one.host}/team/tags"
+    assert [gap.uri for gap in skipped] == [f"{top}:t00", f"{top}:t01", top]
+    assert len({request.path for request in server.asked("HEAD", "/team/tags/")}) < 40

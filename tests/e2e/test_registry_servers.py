@@ -5,14 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from token_issuer import token_issuer
 
+from unsprawl.estate.imagery import Blob, Step, artifact, build, index, layer
+from unsprawl.estate.push import push
 from unsprawl.estate.servers import docker_registry
 from unsprawl.placeholders import fill
 
@@ -215,3 +219,45 @@ def test_wrong_credentials_are_told_and_not_shown(guarded, tmp_path):
     assert rows == []
     assert "refused user and token" in json.dumps(ledger)
     assert "not-the-password" not in json.dumps(ledger)
+
+
+def test_the_catalog_in_pages_heads_ranges_and_attached_tags(workshop, tmp_path):
+    """What the protocol leaves to the registry, counted by its own log: pages, HEAD, a break, referrers."""
+    small = build([Step("COPY a /", layer({"a": "1"}))])
+    token = fill("<github-token:ghp_>", "attached")
+    note = Blob("application/vnd.acme.note", f"token={token}\n".encode())
+    with docker_registry(tmp_path / "registry", access_log=True) as url:
+        for number in range(103):
+            push(url, f"many/r{number:03}", small, "v1")
+        workshop.push("app", url, "team/app:v1")
+        # This registry lists no referrers: they lie under a tag that is made of the digest.
+        empty = Blob("application/vnd.oci.empty.v1+json", b"{}")
+        attached = artifact("application/vnd.acme.note", empty, note, subject=small)
+        push(url, "many/r000", index([attached]), small.digest.replace(":", "-"))
+        log = tmp_path / "registry" / "registry.log"
+        start = log.stat().st_size
+        rows, ledger = crawl(tmp_path, 0, url=url)
+        first = requests(log, start)
+        middle = log.stat().st_size
+        crawl(tmp_path, 0, url=url)
+        second = requests(log, middle)
+    assert len(ledger) == 104
+    assert sum("/v2/_catalog" in path for _, path, _ in first) == 2
+    assert {status for _, path, status in first if "/referrers/" in path} == {"404"}
+    assert sum("/referrers/" in path for _, path, _ in first) <= 8, "asked once, by those who began together"
+    (attached_row,) = [row for row in rows if row["secret"].endswith(token[-4:])]
+    assert attached_row["attrs"]["artifact"] == "application/vnd.acme.note"
+    assert "many/r000:v1" in attached_row["attrs"]["about"]
+    manifests = [(method, path) for method, path, _ in first if "/manifests/" in path]
+    assert len([one for one in manifests if one[0] == "HEAD"]) == 105
+    # A second night: the catalog, the tags, and one HEAD for each of them.
+    rest = [method for method, path, _ in second if "/tags/list" not in path and "/_catalog" not in path]
+    assert rest.count("HEAD") == 105
+    assert len(rest) == 106, "and whether it is a registry"
+
+
+def requests(log: Path, start: int) -> list[tuple[str, str, str]]:
+    """Method, path and status of every answer since."""
+    time.sleep(0.3)
+    text = log.read_bytes()[start:].decode("utf-8", "replace")
+    return re.findall(r'"([A-Z]+) (/v2/\S*) HTTP/1\.1" (\d+) ', text)

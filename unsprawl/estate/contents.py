@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from unsprawl.estate.imagery import Image, Step, build, index, layer
+from unsprawl.estate.imagery import Blob, Image, Step, artifact, attestation, build, index, layer
 from unsprawl.estate.planted import MAILBOXES, values
 
 __all__ = ["CLOSED_BUCKET", "images", "objects", "write_files"]
@@ -139,16 +139,27 @@ def images() -> Iterator[tuple[str, tuple[str, ...], Image]]:
     agent = value["token in the arm64 variant only, packed with zstd"]
     plain = layer({"opt/agent/run": "#!/bin/sh\n"}, packing="zstd")
     armed = layer({"opt/agent/run": "#!/bin/sh\n", "opt/agent/token": f"token={agent}\n"}, packing="zstd")
+    intel = build([Step("ADD rootfs.tar /", base), Step("COPY agent /opt/agent", plain)])
+    arm = build(
+        [Step("ADD rootfs.tar /", base), Step("COPY agent /opt/agent", armed)], platform="linux/arm64"
+    )
+    arguments = {"build-arg:FETCH_TOKEN": value["build argument in the provenance of an image"]}
+    provenance = attestation(
+        arm,
+        {
+            "_type": "https://in-toto.io/Statement/v0.1",
+            "predicateType": "https://slsa.dev/provenance/v0.2",
+            "predicate": {"invocation": {"parameters": {"args": arguments}}},
+        },
+    )
+    yield "ops/agent", ("stable",), index([intel, arm, provenance])
+    chart = layer({"shop/values.yaml": f"github:\n  token: {value['token in the values of a chart']}\n"})
     yield (
-        "ops/agent",
-        ("stable",),
-        index(
-            [
-                build([Step("ADD rootfs.tar /", base), Step("COPY agent /opt/agent", plain)]),
-                build(
-                    [Step("ADD rootfs.tar /", base), Step("COPY agent /opt/agent", armed)],
-                    platform="linux/arm64",
-                ),
-            ]
+        "charts/shop",
+        ("1.0.0",),
+        artifact(
+            "",
+            Blob("application/vnd.cncf.helm.config.v1+json", b'{"name": "shop", "version": "1.0.0"}'),
+            Blob("application/vnd.cncf.helm.chart.content.v1.tar+gzip", chart.blob.data),
         ),
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-__all__ = ["Blob", "Image", "Layer", "Step", "build", "index", "layer", "whiteout"]
+__all__ = ["Blob", "Image", "Layer", "Step", "artifact", "attestation", "build", "index", "layer", "whiteout"]
 
 OCI: Final = "application/vnd.oci.image"
 _TYPES: Final = {
@@ -65,6 +65,8 @@ class Image:
     blobs: tuple[Blob, ...] = ()
     children: tuple[Image, ...] = ()
     platform: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """What an index says of it."""
 
     @property
     def digest(self) -> str:
@@ -146,12 +148,61 @@ def build(
     return Image(Blob(f"{OCI}.manifest.v1+json", _json(manifest)), blobs, platform=where)
 
 
+def attestation(image: Image, *statements: Mapping[str, Any]) -> Image:
+    """What BuildKit adds to an index about one of its images: provenance, packages."""
+    content = [Blob("application/vnd.in-toto+json", _json(statement)) for statement in statements]
+    config = {
+        "architecture": "unknown",
+        "os": "unknown",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [one.digest for one in content]},
+    }
+    described = Blob(f"{OCI}.config.v1+json", _json(config))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{OCI}.manifest.v1+json",
+        "config": described.descriptor(),
+        "layers": [
+            one.descriptor(annotations={"in-toto.io/predicate-type": str(statement.get("predicateType"))})
+            for one, statement in zip(content, statements, strict=True)
+        ],
+    }
+    return Image(
+        Blob(f"{OCI}.manifest.v1+json", _json(manifest)),
+        (described, *content),
+        platform={"architecture": "unknown", "os": "unknown"},
+        annotations={
+            "vnd.docker.reference.type": "attestation-manifest",
+            "vnd.docker.reference.digest": image.digest,
+        },
+    )
+
+
+def artifact(kind: str, config: Blob, *blobs: Blob, subject: Image | None = None) -> Image:
+    """Anything that is no image: a chart, a bundle, a signature of ``subject``."""
+    content: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": f"{OCI}.manifest.v1+json",
+        **({"artifactType": kind} if kind else {}),
+        "config": config.descriptor(),
+        "layers": [one.descriptor() for one in blobs],
+        **({"subject": subject.manifest.descriptor()} if subject else {}),
+    }
+    return Image(Blob(f"{OCI}.manifest.v1+json", _json(content)), (config, *blobs))
+
+
 def index(images: Sequence[Image], annotations: Mapping[str, str] | None = None) -> Image:
     """One name for the same image on several platforms."""
     content = {
         "schemaVersion": 2,
         "mediaType": f"{OCI}.index.v1+json",
-        "manifests": [one.manifest.descriptor(platform=dict(one.platform)) for one in images],
+        "manifests": [
+            one.manifest.descriptor(
+                platform=dict(one.platform),
+                **({"annotations": dict(one.annotations)} if one.annotations else {}),
+            )
+            for one in images
+        ],
         **({"annotations": dict(annotations)} if annotations else {}),
     }
     return Image(Blob(f"{OCI}.index.v1+json", _json(content)), children=tuple(images))

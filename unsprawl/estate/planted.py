@@ -91,6 +91,16 @@ PLANTED: Final = (
         (Sighting("images", "opt/agent/token"),),
     ),
     Planted(
+        "build argument in the provenance of an image",
+        "<github-token:gho_>",
+        (Sighting("images", "ops/agent", "about"),),
+    ),
+    Planted(
+        "token in the values of a chart",
+        "<github-token:ghr_>",
+        (Sighting("images", "shop/values.yaml", "artifact"),),
+    ),
+    Planted(
         "cloud key in a shell history",
         "<aws-key-id:210987654321>",
         (),

@@ -13,14 +13,14 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-__all__ = ["Access", "Answer", "Fault", "RegistryServer", "Request"]
+__all__ = ["Access", "Answer", "Fault", "RegistryServer", "Request", "Streamed"]
 
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
 _BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})")
@@ -72,6 +72,14 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A blob too large to hold: ``parts(offset)`` makes its bytes from there on."""
+
+    size: int
+    parts: Callable[[int], Iterator[bytes]]
+
+
 #: Status, headers and content of an answer.
 Answer: TypeAlias = tuple[int, Mapping[str, str], object]
 
@@ -81,6 +89,7 @@ class _Repository:
     manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    streams: dict[str, Streamed] = field(default_factory=dict)
 
 
 class RegistryServer:
@@ -247,6 +256,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(content, headers={"Content-Type": media_type})
 
     def _blob(self, name: str, digest: str) -> None:
+        stream = self.registry.repositories.get(name, _Repository()).streams.get(digest)
+        if stream is not None:
+            self._stream(stream)
+            return
         content = self.registry.repositories.get(name, _Repository()).blobs.get(digest)
         if content is None:
             self._error(404, "BLOB_UNKNOWN")
@@ -267,6 +280,25 @@ class _Handler(BaseHTTPRequestHandler):
             return
         headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
         self._answer(206, content[start : end + 1], headers)
+
+    def _stream(self, stream: Streamed) -> None:
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(wanted[1]) if wanted else 0
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(stream.size - start))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{stream.size - 1}/{stream.size}")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        left = self._fault.cut if self._fault is not None and self._fault.cut is not None else None
+        for part in stream.parts(start):
+            if left is not None and len(part) >= left:
+                self.wfile.write(part[:left])
+                self.close_connection = True
+                return
+            self.wfile.write(part)
+            left = None if left is None else left - len(part)
 
     def _upload(self, name: str, session: str, body: bytes) -> None:
         repository = self._repository(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, BinaryIO, Final
 
 from unsprawl.errors import SourceError
@@ -20,11 +21,13 @@ def fate_of(
     stacks: Sequence[Mapping[str, Any]],
     member: str,
     open_layer: Callable[[list[tuple[str, str, str, int]]], BinaryIO],
+    gathered: Callable[[str, Callable[[], BinaryIO]], LayerNames] | None = None,
 ) -> Mapping[str, Json]:
     """``deleted_in`` or ``overwritten_in`` and ``deleted_by``/``overwritten_by``, with ``hidden`` in words.
 
     Empty when the file is still visible in every image. When only some images hide it, ``hidden``
-    says in how many; when a layer above cannot be read, it says that this is not known.
+    says in how many; when a layer above cannot be read, it says that this is not known. ``gathered`` knows
+    the names of layers, given their identity and what opens them; without, they are read each time.
     """
     path = member_path(member)
     if not path:
@@ -34,7 +37,7 @@ def fate_of(
     unknown = ""
     for stack in stacks:
         try:
-            hiding = _hiding(stack["layers"], path, open_layer)
+            hiding = _hiding(stack["layers"], path, open_layer, gathered)
         except SourceError as error:
             unknown = unknown or error.message
             continue
@@ -62,24 +65,30 @@ def _hiding(
     layers: Sequence[Mapping[str, Any]],
     path: str,
     open_layer: Callable[[list[tuple[str, str, str, int]]], BinaryIO],
+    gathered: Callable[[str, Callable[[], BinaryIO]], LayerNames] | None,
 ) -> tuple[str, Mapping[str, Any]] | None:
     for layer in layers:
-        deed = _names(layer["places"], open_layer).does(path)
+        deed = _names(layer, open_layer, gathered).does(path)
         if deed:
             return deed, layer
     return None
 
 
 def _names(
-    places: list[tuple[str, str, str, int]],
+    layer: Mapping[str, Any],
     open_layer: Callable[[list[tuple[str, str, str, int]]], BinaryIO],
+    gathered: Callable[[str, Callable[[], BinaryIO]], LayerNames] | None,
 ) -> LayerNames:
-    digest = places[0][1]
-    names = _cache.get(digest)
+    places = layer["places"]
+    identity = layer.get("identity") or places[0][1]
+    names = _cache.get(identity)
     if names is None:
-        with open_layer(places) as file:
-            names = read_names(file)
-        _cache.put(digest, names)
+        if gathered is not None:
+            names = gathered(identity, partial(open_layer, places))
+        else:
+            with open_layer(places) as file:
+                names = read_names(file)
+        _cache.put(identity, names)
     return names
 
 

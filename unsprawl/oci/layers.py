@@ -24,7 +24,9 @@ from unsprawl.errors import UnreadableError
 __all__ = ["LayerNames", "NamesCache", "decompressed", "member_path", "read_names"]
 
 _BLOCK: Final = 512
-_MOST_NAMES: Final = 2_000_000
+_MOST_NAMES: Final = 1_000_000
+#: Names of all layers that are kept in memory, some hundred bytes each.
+_MOST_CACHED: Final = 400_000
 _LONGEST_NAME: Final = 64 * 1024
 #: What one layer may unpack to before its names are given up. Skipping bytes costs time only.
 _MOST_BYTES: Final = 64 << 30
@@ -72,7 +74,7 @@ class LayerNames:
 class NamesCache:
     """Names of the layers read last, up to a total number of names. Threads may share it."""
 
-    def __init__(self, most: int = _MOST_NAMES) -> None:
+    def __init__(self, most: int = _MOST_CACHED) -> None:
         self._most = most
         self._held: OrderedDict[str, LayerNames] = OrderedDict()
         self._total = 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from unsprawl.oci.images import Descriptor, ImageConfig, LayerHistory, Manifest, short
 from unsprawl.oci.origins import Origins
 from unsprawl.records import Skipped, Unit
+from unsprawl.secret import CONTENT
 
-__all__ = ["LayerGraph", "identities"]
+__all__ = ["LayerGraph", "content_key", "identities"]
 
 #: Images named in one occurrence, and distinct stacks searched for what hides a file. The number of
 #: images is told in full; a base image of ten thousand others needs no list of them.
@@ -24,6 +26,11 @@ def identities(manifest: Manifest, config: ImageConfig | None) -> tuple[str, ...
     known = config.layers if config and len(config.layers) == len(manifest.layers) else ()
     diff_ids = [history.diff_id for history in known] or [""] * len(manifest.layers)
     return tuple(diff_id or layer.digest for layer, diff_id in zip(manifest.layers, diff_ids, strict=True))
+
+
+def content_key(identity: str) -> str:
+    """Under which key a layer is remembered: one for all registries and engines that hold it."""
+    return CONTENT + identity
 
 
 class _Place(NamedTuple):
@@ -120,13 +127,16 @@ class LayerGraph:
             layer.places.add(_Place(repository, descriptor.digest, descriptor.media_type, descriptor.size))
 
     def units(self) -> Iterator[Unit | Skipped]:
-        """One unit a layer, ordered by identity; a layer that lies elsewhere is skipped."""
+        """One unit a layer, those above before those below; a layer that lies elsewhere is skipped.
+
+        So what hides the files of a layer was read before it.
+        """
         origins = Origins(
             (digest, image.layers, image.names, image.base_name, image.inherited)
             for digest, image in self._images.items()
             if not image.artifact
         )
-        for identity in sorted(self._layers):
+        for identity in self._from_above():
             layer = self._layers[identity]
             parents = tuple(sorted(layer.repositories))
             if layer.foreign:
@@ -139,6 +149,27 @@ class LayerGraph:
                 continue
             data = self._describe(layer, origins)
             yield Unit(identity, f"{data['images'][0]} {short(data['places'][0][1])}", parents, data)
+
+    def _from_above(self) -> Iterator[str]:
+        """Every layer after all that lie above it in any image, as far as images agree on what is above."""
+        above: dict[str, set[str]] = {identity: set() for identity in self._layers}
+        for image in self._images.values():
+            for lower, upper in pairwise(image.layers):
+                above[lower].add(upper)
+        met: set[str] = set()
+        for start in sorted(self._layers):
+            trail = [(start, iter(sorted(above[start])))] if start not in met else []
+            met.add(start)
+            while trail:
+                identity, uppers = trail[-1]
+                for upper in uppers:
+                    if upper not in met:
+                        met.add(upper)
+                        trail.append((upper, iter(sorted(above[upper]))))
+                        break
+                else:
+                    trail.pop()
+                    yield identity
 
     def _describe(self, layer: _Layer, origins: Origins) -> dict[str, Any]:
         images = [self._images[digest] for digest in layer.images]
@@ -160,6 +191,7 @@ class LayerGraph:
             "about": sorted({name for image in images for name in self._subject(image)})[:_MOST_ABOUT],
             "origin": origin,
             "stacks": self._stacks(layer),
+            "covers": any(position for position in layer.images.values()),
         }
 
     def _subject(self, image: _Image) -> list[str]:
@@ -188,4 +220,8 @@ class LayerGraph:
         layer = self._layers[identity]
         if not layer.places:
             return None
-        return {"places": [tuple(min(layer.places))], "instruction": layer.history.instruction}
+        return {
+            "identity": identity,
+            "places": [tuple(min(layer.places))],
+            "instruction": layer.history.instruction,
+        }
