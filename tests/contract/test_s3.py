@@ -226,9 +226,10 @@ def test_a_login_page_does_not_pass_for_an_empty_bucket(
 
 def test_a_listing_that_goes_in_circles_ends(server: ObjectServer) -> None:
     server.buckets = {"b": {f"p/{index:04}": Blob(0) for index in range(1200)}}
-    server.circular = True
     crawled = source(server.url)
     unit = list(crawled.units(never))[1]
     assert isinstance(unit, Unit)
+    server.circular = True
+    assert "does not advance" in crawl(source(server.url))[1]["s3://b/"].reason
     with pytest.raises(UnreadableError, match="does not advance"):
         list(crawled.read(unit, None, never))
