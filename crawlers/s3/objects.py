@@ -165,7 +165,7 @@ class Reading:
             since = f" since {item.hidden_at:%Y-%m-%d %H:%M}" if item.hidden_at else ""
             attrs["hidden"] = f"behind a delete marker{since}; still readable by its version"
             if item.hidden_at:
-                attrs["deleted_at"] = item.hidden_at.isoformat()
+                attrs["hidden_since"] = item.hidden_at.isoformat()
         elif item.state == "noncurrent":
             attrs["hidden"] = "replaced or deleted since; still readable by its version"
         return attrs

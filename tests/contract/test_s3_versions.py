@@ -77,7 +77,7 @@ def test_what_was_planted_anywhere_is_found_where_it_is(storage: S3Server, s3: A
     deleted = found[TOKENS["deleted"]].attrs
     assert deleted["state"] == "deleted"
     assert "delete marker" in str(deleted["hidden"])
-    assert deleted["deleted_at"]
+    assert deleted["hidden_since"]
     for uri, document in documents.items():
         fetched = source(storage.url).fetch(uri)
         assert isinstance(fetched, Document)
