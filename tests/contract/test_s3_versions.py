@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from object_crawls import content, crawl, never, source
+from objects import Blob, ObjectServer, Refuse
 
 from unsprawl.crawlers.s3 import items, split
 from unsprawl.crawlers.s3.items import Succession
@@ -309,3 +310,53 @@ def test_a_role_that_refuses_stops_the_source(storage: S3Server) -> None:
     role = "arn:aws:iam::111111111111:role/audit"
     with pytest.raises(AuthError, match="may not be assumed"):
         crawl(source(storage.url, roles=(role,), sts_url=storage.url))
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+def test_a_bucket_that_hides_its_versions_is_told_and_read(server: ObjectServer) -> None:
+    server.buckets = {"b": {"k": Blob(text=b"x")}}
+    server.always["b", "?versioning"] = Refuse(403, "AccessDenied")
+    documents, skipped = crawl(source(server.url))
+    assert set(documents) == {"s3://b/k"}
+    gap = skipped["s3://b/?versions"]
+    assert "only the current versions" in gap.reason
+    assert "versions: false" in gap.hint
+    assert not gap.excluded
+    assert crawl(source(server.url, versions=False))[1] == {}
+    (line,) = [line for line in source(server.url).diagnose() if not line.ok]
+    assert "older versions" in line.what
+
+
+def test_tags_that_are_refused_cost_themselves_alone(server: ObjectServer) -> None:
+    server.buckets = {"b": {"k": Blob(text=b"x", notes={"note": "n"}, tags=1)}}
+    server.always["b", "?tagging"] = Refuse(403, "AccessDenied")
+    documents, skipped = crawl(source(server.url))
+    assert {uri: content(one) for uri, one in documents.items()} == {
+        "s3://b/k": b"x",
+        "s3://b/k#metadata": b"note: n\n",
+    }
+    assert "s3:GetObjectTagging" in skipped["s3://b/k#metadata"].hint
+
+
+def test_notes_that_are_no_ascii_are_read_as_they_were_meant(server: ObjectServer) -> None:
+    server.buckets = {"b": {"k": Blob(text=b"", notes={"who": "=?UTF-8?B?w4RkYQ==?=", "odd": "=?x?="})}}
+    documents, _ = crawl(source(server.url))
+    assert content(documents["s3://b/k#metadata"]).decode() == "odd: =?x?=\nwho: Äda\n"
+
+
+def test_a_large_log_under_a_cap_is_read_at_both_ends(server: ObjectServer) -> None:
+    size, cap = 40 << 20, 8 << 20
+    server.buckets = {"b": {"log": Blob(size), "packed": Blob(size, planted={0: b"\x1f\x8b\x08"})}}
+    documents, skipped = crawl(source(server.url, max_object_bytes=cap))
+    log = server.buckets["b"]["log"]
+    start = size - cap // 4
+    assert content(documents["s3://b/log"]) == log.span(0, cap - cap // 4)
+    assert content(documents[f"s3://b/log#bytes={start}-"]) == log.span(start, size)
+    assert documents[f"s3://b/log#bytes={start}-"].attrs["offset"] == start
+    assert "20.0%" in skipped["s3://b/log"].reason
+    assert len(content(documents["s3://b/packed"])) == cap
+    assert len(documents) == 3
+    versions = {document.key: document.version for document in documents.values()}
+    assert crawl(source(server.url, max_object_bytes=cap), versions.get)[0] == {}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import md5, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TypeAlias
+from typing import TypeAlias, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 __all__ = ["Blob", "Cut", "ObjectServer", "Refuse", "Retag", "serving"]
@@ -33,6 +33,8 @@ class Blob:
     planted: Mapping[int, bytes] = field(default_factory=dict)
     storage: str = "STANDARD"
     etag: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    tags: int = 0
     modified: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     @property
@@ -166,6 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._buckets()
         elif bucket not in self.store.buckets:
             self._refuse(Refuse(404, "NoSuchBucket"))
+        elif (question := next((name for name in ("versioning", "tagging") if name in query), "")) and (
+            refusal := self.store.fault(bucket, f"?{question}")
+        ):
+            self._refuse(cast("Refuse", refusal))
         elif not key and "list-type" not in query:
             self._refuse(Refuse(501, "NotImplemented"))
         else:
@@ -256,6 +262,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/plain")
         tag = fault.etag if isinstance(fault, Retag) else blob.tag
         self.send_header("ETag", f'"{tag}"')
+        for name, value in blob.notes.items():
+            self.send_header(f"x-amz-meta-{name}", value)
+        if blob.tags:
+            self.send_header("x-amz-tagging-count", str(blob.tags))
         self.send_header("Last-Modified", blob.modified.strftime("%a, %d %b %Y %H:%M:%S GMT"))
         self.end_headers()
         if self.command == "HEAD":

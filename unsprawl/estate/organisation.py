@@ -1,4 +1,4 @@
-"""Acme: a laptop, storage, a registry, an engine, a chat, a tracker and a wiki, all on this machine while it is open."""
+"""Acme: a laptop, storage, images, an engine, a chat, a tracker, a wiki: all on this machine, while open."""
 
 from __future__ import annotations
 
