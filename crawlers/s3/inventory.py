@@ -33,13 +33,13 @@ _NEEDED: Final = ("Bucket", "Key")
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """One inventory. ``files`` are (key, MD5) in ``home``; ``columns`` name the fields of their lines."""
+    """One inventory. ``files`` are keys in ``home``; ``columns`` name the fields of their lines."""
 
     home: str
     bucket: str
     made: str
     columns: tuple[str, ...]
-    files: tuple[tuple[str, str], ...]
+    files: tuple[str, ...]
 
 
 def newest(store: Store, address: str) -> Inventory:
@@ -105,7 +105,7 @@ def _parsed(home: str, made: str, body: bytes) -> Inventory:
         content: Any = json.loads(body)
         form = content["fileFormat"]
         columns = tuple(name.strip() for name in content["fileSchema"].split(","))
-        files = tuple((str(file["key"]), str(file.get("MD5checksum", ""))) for file in content["files"])
+        files = tuple(str(file["key"]) for file in content["files"])
         bucket = str(content["sourceBucket"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnreadableError("the inventory's manifest could not be understood") from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
-from typing import Final
+from functools import partial
+from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from unsprawl.crawlers.ranges import Connection, ResumingFile
@@ -15,6 +16,7 @@ from unsprawl.crawlers.s3.client import Answer, Store
 from unsprawl.crawlers.s3.faults import broken_body
 from unsprawl.crawlers.s3.items import Item, uri_of
 from unsprawl.errors import SourceError
+from unsprawl.oci.saved import saved_tar
 from unsprawl.records import Audience, Document, Json, Skipped, Stream
 
 __all__ = ["METADATA", "WHOLE_BYTES", "Reading", "version_of", "weight_of"]
@@ -125,6 +127,8 @@ class Reading:
             modified_at=item.modified,
             audience=self.audience,
             attrs=attrs if offset is None else {**attrs, "offset": offset},
+            # An image archive in a bucket: its members are files of layers.
+            member_attrs=saved_tar(_opener(body)).member_attrs,
         )
 
     def _noted(self, item: Item, answer: Answer) -> Iterator[Document | Skipped]:
@@ -206,6 +210,12 @@ class Reading:
             return f"{self.endpoint.rstrip('/')}/{name}" + (f"?versionId={version}" if version else "")
         page = f"https://s3.console.aws.amazon.com/s3/object/{self.bucket}?prefix={quote(item.key, safe='')}"
         return page + (f"&versionId={version}" if version else "")
+
+
+def _opener(body: bytes | Stream) -> Callable[[], BinaryIO]:
+    if isinstance(body, bytes):
+        return partial(io.BytesIO, body)
+    return partial(body.open, 0)
 
 
 def _decoded(value: str) -> str:

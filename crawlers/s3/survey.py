@@ -157,7 +157,7 @@ class Survey:
             reason = f"what changed after the inventory of {inventory.made} is not in it"
             yield Skipped(f"s3://{bucket}/?inventory", reason, excluded=True, parents=(bucket,))
             audience = store.audience(bucket).value
-            for key, _ in inventory.files:
+            for key in inventory.files:
                 known = {"bucket": bucket, "role": role, "audience": audience, "walk": walk}
                 data = {**known, "inventory": inventory, "file": key}
                 name = uri_of(inventory.home, key)

@@ -17,7 +17,9 @@ from unsprawl.crawlers.s3 import items, split
 from unsprawl.crawlers.s3.items import Succession
 from unsprawl.detectors.detector import build as build_detector
 from unsprawl.errors import AuthError
+from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.s3_server import S3Server, s3_server
+from unsprawl.estate.saving import save
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Checkpoint, Document, Unchanged, Unit
 
@@ -360,3 +362,17 @@ def test_a_large_log_under_a_cap_is_read_at_both_ends(server: ObjectServer) -> N
     assert len(documents) == 3
     versions = {document.key: document.version for document in documents.values()}
     assert crawl(source(server.url, max_object_bytes=cap), versions.get)[0] == {}
+
+
+def test_an_image_archive_in_a_bucket_tells_its_layers(server: ObjectServer) -> None:
+    code = layer({"app/.env": env("old")})
+    image = build([Step("COPY . /app", code), Step("RUN rm", layer({}, deletes=["app/.env"]))])
+    body = gzip.compress(save({"acme/shop:1": image}, "folders"))
+    server.buckets = {"b": {"backup.tar.gz": Blob(text=body)}}
+    (document,) = crawl(source(server.url))[0].values()
+    (one,) = detector().scan(document)
+    assert isinstance(one, Candidate)
+    assert document.member_attrs is not None
+    attrs = document.member_attrs(one.member)
+    assert attrs["diff_id"] == code.diff_id
+    assert attrs["deleted_by"] == "RUN rm"
