@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from unsprawl.errors import AuthError, GoneError, RetryableError, SourceError, UnreadableError
 
-__all__ = ["archived", "broken_body", "faults"]
+__all__ = ["DeniedError", "NotOfferedError", "archived", "broken_body", "faults"]
 
 _REFUSED_KEYS: Final = {
     "InvalidAccessKeyId": "the access key is unknown",
@@ -34,6 +34,14 @@ _BUSY: Final = frozenset(
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
+class DeniedError(UnreadableError):
+    """We may not ask this."""
+
+
+class NotOfferedError(UnreadableError):
+    """The server knows no such request: many speak only a part of the protocol."""
+
+
 @contextmanager
 def faults(permission: str, bucket: str = "", key: str | None = None) -> Iterator[None]:
     """What boto3 raises within becomes one of ours. ``permission`` is what the request needs."""
@@ -43,6 +51,9 @@ def faults(permission: str, bucket: str = "", key: str | None = None) -> Iterato
     try:
         yield
     except ClientError as error:
+        if error.operation_name == "AssumeRole":
+            hint = "its trust policy has to name us (and external_id), and ours to allow sts:AssumeRole"
+            raise AuthError("the role may not be assumed", hint=hint) from None
         raise _answered(error.response, permission, bucket, key) from None
     except (BotoCoreError, HTTPError, OSError) as error:
         raise _failed(error) from None
@@ -122,6 +133,8 @@ def _answered(response: Any, permission: str, bucket: str, key: str | None) -> S
         return UnreadableError(
             f"the bucket lives in another region ({code})", hint="set region: of this source"
         )
+    if status in (405, 501) or code in ("NotImplemented", "MethodNotAllowed"):
+        return NotOfferedError(f"the server does not offer this ({code})", hint=f"it takes {permission}")
     if status >= 500:
         return RetryableError(f"the server failed ({code})", hint="the next run tries again")
     return UnreadableError(f"refused ({code})", hint=f"it takes {permission}")
@@ -135,7 +148,7 @@ def archived(storage: str) -> UnreadableError:
     )
 
 
-def _denied(code: str, permission: str, bucket: str, key: str | None) -> UnreadableError:
+def _denied(code: str, permission: str, bucket: str, key: str | None) -> DeniedError:
     resource = f"arn:aws:s3:::{bucket}" + ("" if key is None else "/*") if bucket else "*"
     hint = f"allow {permission} on {resource}; if the bucket is requester-pays, set requester_pays: true"
-    return UnreadableError(f"access denied ({code})", hint=hint)
+    return DeniedError(f"access denied ({code})", hint=hint)

@@ -117,7 +117,7 @@ def test_a_cap_says_which_share_was_read(server: ObjectServer) -> None:
 @pytest.mark.parametrize(
     ("refusal", "reason", "hint"),
     [
-        (Refuse(404, "NoSuchKey"), "deleted between listing and reading", ""),
+        (Refuse(404, "NoSuchKey"), "it is not there any more", ""),
         (Refuse(403, "AccessDenied"), "access denied", "s3:GetObject on arn:aws:s3:::b/*"),
         (Refuse(403, "AccessDenied", "not authorized to perform: kms:Decrypt on"), "KMS key", "kms:Decrypt"),
         (Refuse(400, "KMS.DisabledException"), "KMS key", "kms:Decrypt"),
@@ -226,9 +226,10 @@ def test_a_login_page_does_not_pass_for_an_empty_bucket(
 
 def test_a_listing_that_goes_in_circles_ends(server: ObjectServer) -> None:
     server.buckets = {"b": {f"p/{index:04}": Blob(0) for index in range(1200)}}
-    server.circular = True
     crawled = source(server.url)
     unit = list(crawled.units(never))[1]
     assert isinstance(unit, Unit)
+    server.circular = True
+    assert "does not advance" in crawl(source(server.url))[1]["s3://b/"].reason
     with pytest.raises(UnreadableError, match="does not advance"):
         list(crawled.read(unit, None, never))

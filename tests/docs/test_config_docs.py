@@ -208,7 +208,7 @@ def test_every_exit_code_is_explained_and_no_other() -> None:
     assert codes == {int(code) for code in ExitCode}
 
 
-@pytest.mark.parametrize("name", ["registry", "s3"])
+@pytest.mark.parametrize("name", ["engine", "registry", "s3"])
 def test_attributes_that_are_explained_exist(name: str) -> None:
     folders = (ROOT / "crawlers", ROOT / "unsprawl" / "oci")
     modules = "\n".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import md5, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeAlias, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-__all__ = ["Blob", "Cut", "ObjectServer", "Refuse", "serving"]
+__all__ = ["Blob", "Cut", "ObjectServer", "Refuse", "Retag", "serving"]
 
 _BLOCK = 1 << 20
 _PATTERN = b"".join(sha256(bytes([n % 251, n // 251])).digest() for n in range(_BLOCK // 32))
@@ -32,6 +33,8 @@ class Blob:
     planted: Mapping[int, bytes] = field(default_factory=dict)
     storage: str = "STANDARD"
     etag: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    tags: int = 0
     modified: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     @property
@@ -74,6 +77,16 @@ class Cut:
     after: int
 
 
+@dataclass(frozen=True)
+class Retag:
+    """Send the object with another ETag than the listing has."""
+
+    etag: str
+
+
+Fault: TypeAlias = Refuse | Cut | Retag
+
+
 class ObjectServer:
     """A store of objects that are not there.
 
@@ -86,8 +99,8 @@ class ObjectServer:
     def __init__(self, access_key: str = "") -> None:
         self.access_key = access_key
         self.buckets: dict[str, dict[str, Blob]] = {}
-        self.faults: defaultdict[tuple[str, str], deque[Refuse | Cut | None]] = defaultdict(deque)
-        self.always: dict[tuple[str, str], Refuse | Cut] = {}
+        self.faults: defaultdict[tuple[str, str], deque[Fault | None]] = defaultdict(deque)
+        self.always: dict[tuple[str, str], Fault] = {}
         self.requests: defaultdict[str, int] = defaultdict(int)
         self.lock = threading.Lock()
         self.sent = 0
@@ -95,8 +108,18 @@ class ObjectServer:
         self.circular = False
         self.page = ""
         self.url = ""
+        self._sorted: dict[str, list[str]] = {}
 
-    def fault(self, bucket: str, key: str) -> Refuse | Cut | None:
+    def sorted(self, bucket: str) -> list[str]:
+        """The keys in the order of listings, sorted again only when there are more or fewer."""
+        objects = self.buckets[bucket]
+        with self.lock:
+            known = self._sorted.get(bucket)
+            if known is None or len(known) != len(objects) or any(key not in objects for key in known[:10]):
+                known = self._sorted[bucket] = sorted(objects)
+            return known
+
+    def fault(self, bucket: str, key: str) -> Fault | None:
         with self.lock:
             waiting = self.faults.get((bucket, key))
             return waiting.popleft() if waiting else self.always.get((bucket, key))
@@ -145,6 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._buckets()
         elif bucket not in self.store.buckets:
             self._refuse(Refuse(404, "NoSuchBucket"))
+        elif (question := next((name for name in ("versioning", "tagging") if name in query), "")) and (
+            refusal := self.store.fault(bucket, f"?{question}")
+        ):
+            self._refuse(cast("Refuse", refusal))
         elif not key and "list-type" not in query:
             self._refuse(Refuse(501, "NotImplemented"))
         else:
@@ -174,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
             else unquote(query.get("continuation-token", "")) or query.get("start-after", "")
         )
         most = int(query.get("max-keys", "1000"))
-        keys = sorted(objects)
+        keys = self.store.sorted(bucket)
         contents: list[str] = []
         prefixes: list[str] = []
         last = ""
@@ -211,7 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
             f"<StorageClass>{blob.storage}</StorageClass></Contents>"
         )
 
-    def _object(self, bucket: str, key: str, cut: Cut | None) -> None:
+    def _object(self, bucket: str, key: str, fault: Cut | Retag | None) -> None:
+        cut = fault if isinstance(fault, Cut) else None
         blob = self.store.buckets[bucket].get(key)
         if blob is None:
             return self._refuse(Refuse(404, "NoSuchKey"))
@@ -232,7 +260,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{blob.length}")
         self.send_header("Content-Length", str(end - start))
         self.send_header("Content-Type", "text/plain")
-        self.send_header("ETag", f'"{blob.tag}"')
+        tag = fault.etag if isinstance(fault, Retag) else blob.tag
+        self.send_header("ETag", f'"{tag}"')
+        for name, value in blob.notes.items():
+            self.send_header(f"x-amz-meta-{name}", value)
+        if blob.tags:
+            self.send_header("x-amz-tagging-count", str(blob.tags))
         self.send_header("Last-Modified", blob.modified.strftime("%a, %d %b %Y %H:%M:%S GMT"))
         self.end_headers()
         if self.command == "HEAD":

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from batches import DETECTION, KEYS, batch, occurrence
 
-from unsprawl.alert_settings import SETTINGS
+from unsprawl.alert_settings import SETTINGS, Email, Webhook
 from unsprawl.alerts import messages
 from unsprawl.alerts.channels import SIGNATURE, signature
 from unsprawl.alerts.delivery import deliver, tell, telling, wanted
@@ -189,7 +189,7 @@ def test_what_is_not_asked_for_is_not_told(store: Store, hook: Receiver) -> None
     tell(store, [channel(on=("reopened",))], crawl(store, 1))
     tell(store, [channel(min_severity="critical", name="b")], crawl(store, 2))
     assert hook.taken == []
-    assert wanted(SETTINGS["webhook"](url="${X}", min_severity="high")).severity == 3
+    assert wanted(Webhook(url="${X}", min_severity="high")).severity == 3
 
 
 def test_many_events_are_no_flood(store: Store, hook: Receiver) -> None:
@@ -284,7 +284,7 @@ def test_mail_is_sent_whole_and_once(store: Store, monkeypatch: pytest.MonkeyPat
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    settings = SETTINGS["email"](
+    settings = Email(
         host="127.0.0.1", port=server.getsockname()[1], encryption="none", sender="unsprawl@acme.test",
         to=("ops@acme.test",),
     )  # fmt: skip
@@ -294,7 +294,7 @@ def test_mail_is_sent_whole_and_once(store: Store, monkeypatch: pytest.MonkeyPat
     text = b"".join(got).decode()
     assert "Subject: unsprawl: 2 new" in text
     assert "unsprawl playbook 000000000001" in text
-    far = SETTINGS["email"](host="mail.acme.test", encryption="none", sender="a@b.c", to=("d@e.f",))
+    far = Email(host="mail.acme.test", encryption="none", sender="a@b.c", to=("d@e.f",))
     assert "without encryption" in try_channel(ConfiguredChannel("mail", "email", far)).failure
 
 

@@ -143,11 +143,11 @@ def load(kind):
         plugins.load_needs(plugins.source_type(kind))
     except BaseException as error:
         faults.append(repr(error))
-kinds = ("jira", "confluence", "slack", "s3", "registry")
+kinds = ("jira", "confluence", "slack", "s3", "registry", "engine")
 threads = [threading.Thread(target=load, args=(kind,)) for kind in kinds]
 [one.start() for one in threads]; [one.join() for one in threads]
 assert not faults, faults
-assert {"boto3", "slack_sdk", "atlassian.rest_client"} <= set(sys.modules)
+assert {"boto3", "docker", "slack_sdk", "atlassian.rest_client"} <= set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,13 +10,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from unsprawl.estate.engine_server import RunContainer
 from unsprawl.estate.imagery import Blob, Image, Step, artifact, attestation, build, index, layer
 from unsprawl.estate.planted import MAILBOXES, values
 
-__all__ = ["CLOSED_BUCKET", "images", "objects", "write_files"]
+__all__ = [
+    "CLOSED_BUCKET",
+    "VERSIONED_BUCKET",
+    "containers",
+    "images",
+    "local_images",
+    "objects",
+    "write_files",
+]
 
 #: Nobody but the bookkeepers may read it: it answers 403.
 CLOSED_BUCKET: Final = "acme-finance"
+#: It keeps what was replaced and deleted.
+VERSIONED_BUCKET: Final = "acme-config"
 
 _SOURCE: Final = '''"""The shop's cart."""
 
@@ -83,8 +94,8 @@ def _backup(token: str) -> bytes:
     return outer.getvalue()
 
 
-def objects() -> Iterator[tuple[str, str, bytes, Mapping[str, Any]]]:
-    """Bucket, key, content and further arguments of every object."""
+def objects() -> Iterator[tuple[str, str, bytes | None, Mapping[str, Any]]]:
+    """Bucket, key, content and further arguments of every object, in this order; None deletes one."""
     value = values()
     deploy = (
         "\x1b[32m[deploy]\x1b[0m checking out\n"
@@ -98,6 +109,14 @@ def objects() -> Iterator[tuple[str, str, bytes, Mapping[str, Any]]]:
     yield "acme-ci", "ci/2025/coverage.json", b'{"lines": 4711, "covered": 4242}\n', {}
     yield "acme-archive", "2019/ledger.tar", b"\0" * 10240, {"StorageClass": "GLACIER"}
     yield "acme-archive", "2025/notes.txt", b"Moved to the wiki.\n", {}
+    replaced = value["token in a version of an object that was replaced"]
+    deleted = value["token behind a delete marker"]
+    noted = value["token in the metadata of an object"]
+    yield VERSIONED_BUCKET, "app/production.env", f"GITHUB_TOKEN={replaced}\n".encode(), {}
+    yield VERSIONED_BUCKET, "app/production.env", b"GITHUB_TOKEN=vault:shop/github\n", {}
+    yield VERSIONED_BUCKET, "app/staging.env", f"GITHUB_TOKEN={deleted}\n".encode(), {}
+    yield VERSIONED_BUCKET, "app/staging.env", None, {}
+    yield VERSIONED_BUCKET, "app/logo.svg", b"<svg/>\n", {"Metadata": {"uploaded-with-github-token": noted}}
     yield CLOSED_BUCKET, "payroll.csv", b"name,amount\n", {}
 
 
@@ -163,3 +182,32 @@ def images() -> Iterator[tuple[str, tuple[str, ...], Image]]:
             Blob("application/vnd.cncf.helm.chart.content.v1.tar+gzip", chart.blob.data),
         ),
     )
+
+
+def local_images() -> dict[str, Image]:
+    """Images that only the build host's engine has."""
+    token = values()["token deleted in an image that was never pushed"]
+    settings = layer({"build/.npmrc": f"//npm.pkg.github.com/:_authToken={token}\n", "build/shop.js": "1;\n"})
+    clean = layer({"build/.built": ""}, deletes=["build/.npmrc"])
+    steps = [Step("COPY . /build", settings), Step("RUN npm ci && rm /build/.npmrc", clean)]
+    return {"shop/build:latest": build(steps, labels={"maintainer": "team-shop@acme.internal"})}
+
+
+def containers() -> list[RunContainer]:
+    """What runs on the build host."""
+    value = values()
+    written = value["token in a file that a container wrote"]
+    return [
+        RunContainer(
+            "7" * 64,
+            "nightly",
+            "shop/build:latest",
+            env=[f"GITHUB_TOKEN={value['token in the environment of a container']}"],
+            args=["npm", "run", "nightly"],
+            mounts={"/cache": "/srv/cache"},
+            added={
+                "/root": None,
+                "/root/.netrc": f"machine github.com login ci password {written}\n".encode(),
+            },
+        )
+    ]

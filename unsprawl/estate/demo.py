@@ -58,8 +58,8 @@ class _Show:
         cases = sum(one.cases for one in PLANTED)
         _say(
             "Acme is open, on this machine only: "
-            f"a laptop, three buckets, a container registry ({acme.registry}), "
-            "a chat, a tracker and a wiki.\n"
+            f"a laptop, four buckets, a container registry ({acme.registry}), "
+            "a container engine, a chat, a tracker and a wiki.\n"
             f"{len(PLANTED)} secrets were planted, which make {cases} cases: one password opens "
             f"{len(MAILBOXES)} mailboxes."
         )

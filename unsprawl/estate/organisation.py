@@ -1,4 +1,4 @@
-"""Acme: a laptop, storage, a registry, a chat, a tracker and a wiki, all on this machine while it is open."""
+"""Acme: a laptop, storage, images, an engine, a chat, a tracker, a wiki: all on this machine, while open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from unsprawl.estate.confluence_server import ConfluenceServer
-from unsprawl.estate.contents import CLOSED_BUCKET, images, objects, write_files
+from unsprawl.estate.contents import (
+    CLOSED_BUCKET,
+    VERSIONED_BUCKET,
+    containers,
+    images,
+    local_images,
+    objects,
+    write_files,
+)
+from unsprawl.estate.engine_server import EngineServer
 from unsprawl.estate.issues import tracker
 from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.pages import wiki
@@ -98,8 +107,12 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
             lambda port: stack.enter_context(ConfluenceServer(wiki(), _WIKI_USER, _PASSWORD, port)),
             lambda one: one.url,
         )
+        engine = ports.take(
+            "engine", lambda port: stack.enter_context(EngineServer(port)), lambda one: one.url
+        )
+        engine.images, engine.containers = local_images(), containers()
         registry = "docker-registry" if real else "built in"
-        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages)
+        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages, engine.url)
 
 
 def _organisation(
@@ -110,6 +123,7 @@ def _organisation(
     registry: str,
     jira: JiraServer,
     pages: ConfluenceServer,
+    engine_url: str,
 ) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
@@ -135,6 +149,7 @@ def _organisation(
                 "user": _USER,
                 "token": f"${{{_PASSWORD_VARIABLE}}}",
             },
+            "build-host": {"type": "engine", "base_url": engine_url},
             "chat": {"type": "slack", "token": f"${{{_CHAT_VARIABLE}}}", "base_url": chat_url},
             "chat-export": {"type": "slack", "export": "exports/slack.zip"},
             "tracker": {
@@ -176,6 +191,12 @@ def _fill_buckets(storage: S3Server) -> None:
         if bucket not in made:
             client.create_bucket(Bucket=bucket)
             made.add(bucket)
+        if bucket == VERSIONED_BUCKET:
+            status = {"Status": "Enabled"}
+            client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=status)
+        if body is None:
+            client.delete_object(Bucket=bucket, Key=key)
+            continue
         client.put_object(Bucket=bucket, Key=key, Body=body, **more)
     client.close()
     storage.closed.add(CLOSED_BUCKET)

@@ -122,6 +122,36 @@ PLANTED: Final = (
         (Sighting("buckets", "ci/2025/build-98.log.gz"),),
     ),
     Planted(
+        "token in a version of an object that was replaced",
+        "<github-token:ghp_>",
+        (Sighting("buckets", "app/production.env", attr="state"),),
+    ),
+    Planted(
+        "token behind a delete marker",
+        "<github-token:gho_>",
+        (Sighting("buckets", "app/staging.env", attr="hidden"),),
+    ),
+    Planted(
+        "token in the metadata of an object",
+        "<github-token:ghs_>",
+        (Sighting("buckets", "app/logo.svg metadata"),),
+    ),
+    Planted(
+        "token in the environment of a container",
+        "<github-token:ghp_>",
+        (Sighting("build-host", "container nightly", attr="container"),),
+    ),
+    Planted(
+        "token in a file that a container wrote",
+        "<github-token:gho_>",
+        (Sighting("build-host", "nightly:/root/.netrc", attr="container"),),
+    ),
+    Planted(
+        "token deleted in an image that was never pushed",
+        "<github-token:ghu_>",
+        (Sighting("build-host", "build/.npmrc", attr="deleted_in"),),
+    ),
+    Planted(
         "one weak password for ten mailboxes",
         "<word>-<word>-<digits:4>",
         (Sighting("laptop", "ops/mailboxes.yaml"),),
