@@ -193,6 +193,8 @@ def show(
             rows,
             notes(loaded).get(case["rule"]),
             opened.decisions(case["finding"]),
+            list(opened.audited(subject=case["finding"])),
+            opened.risk_parts(case["finding"]),
         )
         with sink(output) as out:
             casefile.write(file, chosen, out)
