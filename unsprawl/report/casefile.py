@@ -86,9 +86,11 @@ class CaseFile:
             events.append((it["at"], f"{it['decision']}{until} by {it['author']}:", it["reason"]))
             if it["undone_at"]:
                 events.append((it["undone_at"], f"{it['decision']} taken back by {it['undone_by']}", ""))
-        for it in self.events:
-            if it["action"] in _TOLD:
-                events.append((it["at"], f"{_TOLD[it['action']]} by {it['who']}", _why(it["detail"])))
+        events += [
+            (it["at"], f"{_TOLD[it['action']]} by {it['who']}", _why(it["detail"]))
+            for it in self.events
+            if it["action"] in _TOLD
+        ]
         return sorted(events)
 
     def steps(self) -> Sequence[str]:
