@@ -1,4 +1,4 @@
-"""The laws of a clean-up, on each surface that has one: it tells what it would do, does it, and it is gone."""
+"""The laws of a clean-up, on each surface that has one: it tells what it would do, does it, it is gone."""
 
 from __future__ import annotations
 
