@@ -125,7 +125,7 @@ class Acme:
         )
         self.id, self.secret = key.id, key.secret
         hosts = ("sts.us-east-1.amazonaws.com", "iam.amazonaws.com")
-        settings["checks"] = {"endpoints": dict.fromkeys(hosts, server.url)}
+        settings["checks"] = {"networks": ["127.0.0.1"], "endpoints": dict.fromkeys(hosts, server.url)}
         patch.setenv("AWS_ENDPOINT_URL_IAM", server.url)
         self.key_status = lambda: "Active" if key.active else "Inactive"
 
