@@ -66,6 +66,8 @@ class Result:
     gone: int = 0
     silenced: int = 0
     """Findings that are like false positives since this run, and were not before."""
+    anchor: str = ""
+    """Where the audit log of the store ended, for the report to carry."""
 
     @property
     def complete(self) -> bool:
@@ -302,6 +304,7 @@ def crawl(
             reopened=run.reopened,
             gone=run.gone,
             silenced=len(changed.silenced),
+            anchor=str(store.anchor() or ""),
         )
 
 

@@ -262,7 +262,19 @@ def test_the_loop_closes(acme: Acme, tmp_path: Path) -> None:
     ]
     assert actions.count("cleanup.begun") == actions.count("cleanup.done") == 5
     assert actions.index("cleanup.done") < actions.index("finding.closed") < actions.index("finding.reopened")
-    acme.unsprawl("audit", "verify", *config)
+    anchors = []
+    for name in ("report.json", "report.html", "report.md"):
+        acme.unsprawl("findings", "export", *config, "--output", str(tmp_path / name))
+        anchors += ["--anchor", str(tmp_path / name)]
+    acme.unsprawl("audit", "verify", *config, *anchors)
+
+    # A reveal is recorded before it is shown.
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        main(["findings", "show", finding, *config, "--show-secrets", "--format", "json"])
+    assert acme.secret in out.getvalue()
+    (revealed,) = acme.unsprawl("audit", "show", "--action", "secret.", *config).splitlines()
+    assert json.loads(revealed)["subject"] == finding
 
 
 def test_a_plan_that_was_altered_is_refused_whole(acme: Acme, tmp_path: Path) -> None:
