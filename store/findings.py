@@ -19,7 +19,16 @@ from unsprawl.store.connection import connect, faults, transaction
 from unsprawl.store.met import Met, met
 from unsprawl.store.outbox import Outbox
 from unsprawl.store.places import Look, Place
-from unsprawl.store.query import Filter, find, read_findings, read_place, read_rows, sealed_findings
+from unsprawl.store.query import (
+    Filter,
+    find,
+    read_findings,
+    read_place,
+    read_rows,
+    risk_parts,
+    sealed_findings,
+)
+from unsprawl.store.risk import Part
 from unsprawl.store.rows import timestamp
 from unsprawl.store.run import Run, begin, read_coverage
 from unsprawl.store.sink import CoverageRow
@@ -167,6 +176,11 @@ class Store:
                 f"the store {self.path}: finding {id_} has no occurrences", hint="restore a backup"
             )
         return cases[0]
+
+    def risk_parts(self, finding: str) -> tuple[Part, ...]:
+        """What the risk of a finding's worst place is made of; () when it stands nowhere."""
+        with self._lock, faults(self.path):
+            return risk_parts(self._connection, finding, self._clock())
 
     def find(self, prefix: str) -> str:
         """The id of the one finding that begins with ``prefix``. ``ConfigError`` for none or several."""

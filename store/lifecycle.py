@@ -87,9 +87,11 @@ def note_check(
             "UPDATE findings SET validity = ?, evidence = ?, privilege = ? WHERE id = ?",
             (validity, plain(check.evidence), plain(check.privilege), finding),
         )
-    (status,) = connection.execute("SELECT status FROM findings WHERE id = ?", (finding,)).fetchone()
+    row = connection.execute("SELECT status FROM findings WHERE id = ?", (finding,)).fetchone()
+    if row is None:
+        raise ConfigError(f"there is no finding {finding}", hint="`unsprawl findings list` shows all ids")
     # Somebody says that it was replaced, and it is alive.
-    if validity == _ACTIVE and status == Status.ROTATED:
+    if validity == _ACTIVE and row[0] == Status.ROTATED:
         reopen(connection, finding, f"it still works: {plain(check.evidence)}", who)
         return Settled(reopened=(finding,))
     return settle(connection, now, who, [finding])

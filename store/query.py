@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import prod
 from typing import Any, Final
 
 import msgspec
@@ -16,12 +17,20 @@ from unsprawl.records import Audience, Environment, Label, Occurrence, Validity
 from unsprawl.secret import Keys
 from unsprawl.store.known import read_known
 from unsprawl.store.prepare import SEVERITIES, VALIDITIES
-from unsprawl.store.risk import Exposure, privilege_of, product, urgency
+from unsprawl.store.risk import Exposure, Part, parts, privilege_of, product, urgency
 from unsprawl.store.rows import row
 from unsprawl.store.seal import unseal
 from unsprawl.store.triage import EFFECTIVE, TOLD, TOLD_FROM, told
 
-__all__ = ["Filter", "find", "read_findings", "read_place", "read_rows", "sealed_findings"]
+__all__ = [
+    "Filter",
+    "find",
+    "read_findings",
+    "read_place",
+    "read_rows",
+    "risk_parts",
+    "sealed_findings",
+]
 
 #: In how many places a finding stands now.
 _COPIES: Final = "(SELECT count(*) FROM occurrences c WHERE c.finding = f.id AND c.gone_at IS NULL)"
@@ -252,6 +261,29 @@ def read_findings(connection: sqlite3.Connection, wanted: Filter, now: datetime)
         case["validity"] = str(VALIDITIES[case["validity"]])
         case["sources"] = sorted(case["sources"].split(","))
         yield case
+
+
+def risk_parts(connection: sqlite3.Connection, finding: str, now: datetime) -> tuple[Part, ...]:
+    """The factors of the worst place of a finding, those where it stands before those where it stood."""
+    (copies,) = connection.execute(
+        "SELECT count(*) FROM occurrences WHERE finding = ? AND gone_at IS NULL", (finding,)
+    ).fetchone()
+    rows = connection.execute(
+        "SELECT o.severity, f.validity, o.confidence, o.audience, o.environment, o.label, f.privilege,"
+        f" {_SINCE}, o.gone_at IS NULL FROM occurrences o JOIN findings f ON f.id = o.finding"
+        " WHERE o.finding = ?",
+        (finding,),
+    )
+    worst: tuple[bool, float, tuple[Part, ...]] | None = None
+    for severity, validity, confidence, audience, environment, label, privilege, since, stands in rows:
+        exposure = Exposure(privilege_of(privilege), _days(since, now), copies)
+        found = parts(
+            SEVERITIES[severity - 1], VALIDITIES[validity], confidence, audience, environment, label, exposure
+        )
+        weight = prod(part.factor for part in found)
+        if worst is None or (bool(stands), weight) > worst[:2]:
+            worst = (bool(stands), weight, found)
+    return () if worst is None else worst[2]
 
 
 def sealed_findings(connection: sqlite3.Connection, wanted: Filter) -> list[str]:

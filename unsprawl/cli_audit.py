@@ -21,6 +21,10 @@ _SHOWN: Final = ("table", "jsonl", "csv", "markdown")
 _COLUMNS: Final = ("row", "at", "who", "from", "action", "subject", "detail")
 _LARGEST_BYTES: Final = 64 << 20
 _FAULTS_TOLD: Final = 20
+#: How JSON, HTML and Markdown carry an anchor.
+_CARRIED: Final = (
+    r'"(?:audit_)?anchor":\s*"([^"\s]{1,99})"|data-audit-anchor="([^"\s]{1,99})"|^Audit log: (\S{1,99})$'
+)
 
 
 @click.group(cls=Group)
@@ -80,7 +84,7 @@ def show(
     "anchors",
     multiple=True,
     metavar="ANCHOR|FILE",
-    help="An anchor kept elsewhere (`12:9f3c…`), or a JSON or HTML report that carries one. Repeatable.",
+    help="An anchor kept elsewhere (`12:9f3c…`), or a JSON, HTML or Markdown report with one. Repeatable.",
 )
 @store_options
 @output_options(("table", "json"))
@@ -151,10 +155,10 @@ def _anchor(given: str) -> Anchor:
         return Anchor.parse(given)
     with path.open("rb") as file:
         content = file.read(_LARGEST_BYTES).decode("utf-8", "replace")
-    found = re.search(r'"(?:audit_)?anchor":\s*"([^"\s]{1,99})"|data-audit-anchor="([^"\s]{1,99})"', content)
+    found = re.search(_CARRIED, content, re.MULTILINE)
     if found is None:
         raise ConfigError(
             f"{json.dumps(path.name)} carries no anchor of an audit log",
             hint="JSON and HTML reports of the store do, and `unsprawl audit verify --format json`",
         )
-    return Anchor.parse(found[1] or found[2])
+    return Anchor.parse(next(filter(None, found.groups())))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from unsprawl import __version__
+from unsprawl.cli_assign import assign
 from unsprawl.cli_options import (
     Command,
     Group,
@@ -193,6 +194,8 @@ def show(
             rows,
             notes(loaded).get(case["rule"]),
             opened.decisions(case["finding"]),
+            list(opened.audited(subject=case["finding"])),
+            opened.risk_parts(case["finding"]),
         )
         with sink(output) as out:
             casefile.write(file, chosen, out)
@@ -201,4 +204,5 @@ def show(
 
 findings.add_command(triage)
 findings.add_command(refetch)
+findings.add_command(assign)
 findings.add_command(decisions)

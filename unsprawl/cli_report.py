@@ -90,6 +90,8 @@ def report_of(
     facts["seconds"] = round(result.seconds, 3)
     if result.run:
         facts |= {"run": result.run, "new": result.new, "reopened": result.reopened, "gone": result.gone}
+    if result.anchor:
+        facts["audit_anchor"] = result.anchor
     return Report(
         title=title,
         rows=rows,

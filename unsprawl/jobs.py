@@ -89,6 +89,8 @@ class Result:
     """How many findings were checked live in this run, by what was proven."""
     told: Sequence[Told] = ()
     """What the channels of the configuration were told, and why anything still waits."""
+    anchor: str = ""
+    """Where the audit log of the store ended, for the report to carry."""
 
     @property
     def complete(self) -> bool:
@@ -372,6 +374,7 @@ def crawl(
             silenced=len(changed.silenced),
             checked=checked,
             told=told,
+            anchor=str(store.anchor() or ""),
         )
 
 

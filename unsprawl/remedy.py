@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from unsprawl.errors import ConfigError, GoneError, SourceError, UnsprawlError
-from unsprawl.examine import Examiner
+from unsprawl.examine import Examiner, defect
 from unsprawl.printable import printable
 from unsprawl.records import Cleanable, Cleanup, Document, Refetchable, Source, Status
 from unsprawl.revocation import revocations, revoke
@@ -125,6 +125,10 @@ def plan(opened: Open, findings: Sequence[str]) -> dict[str, Any]:
                 continue
             except UnsprawlError as error:
                 by_hand.append(_by_hand(finding, source, uri, error.message, error.hint))
+                continue
+            except Exception as error:  # noqa: BLE001
+                broken = defect(error, uri, "asking what could be done")
+                by_hand.append(_by_hand(finding, source, uri, broken.reason, broken.hint))
                 continue
             if not offered:
                 by_hand.append(_by_hand(finding, source, uri, "nothing can be done here safely", _PLAYBOOK))
@@ -259,6 +263,10 @@ def apply(opened: Open, steps: Sequence[Mapping[str, Any]]) -> Iterator[Done]:
         except UnsprawlError as error:
             _note(opened, "cleanup.refused", step, error.message)
             yield Done(*shown, "refused", error.message, error.hint)
+        except Exception as error:  # noqa: BLE001  # a plug-in's defect costs one step, not the others
+            broken = defect(error, step["uri"], "cleaning up")
+            _note(opened, "cleanup.refused", step, broken.reason)
+            yield Done(*shown, "refused", broken.reason, broken.hint)
         else:
             _note(opened, "cleanup.done", step, what)
             yield Done(*shown, "done", what)

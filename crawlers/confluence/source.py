@@ -11,7 +11,7 @@ their own. The first run lists everything; later ones ask for what changed, a da
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Annotated, Any, ClassVar, Final, Literal, cast
 from urllib.parse import unquote
@@ -20,6 +20,7 @@ import msgspec
 
 from unsprawl import globs
 from unsprawl.crawlers.atlassian.transport import NEEDS, AtlassianConfig, Site
+from unsprawl.crawlers.confluence import cleanup
 from unsprawl.crawlers.confluence.audience import Everyone
 from unsprawl.crawlers.confluence.center import CenterWiki
 from unsprawl.crawlers.confluence.cloud import CloudWiki
@@ -29,6 +30,7 @@ from unsprawl.crawlers.confluence.reading import Reader
 from unsprawl.errors import AuthError, GoneError, SourceError
 from unsprawl.records import (
     Audience,
+    Cleanup,
     Cursor,
     Diagnosis,
     Document,
@@ -183,6 +185,24 @@ class ConfluenceSource:
             gone = isinstance(error, GoneError) and self.config.token is not None
             return Skipped(uri, error.message, error.hint, gone=gone)
         return Skipped(uri, "it is not there any more", gone=True)
+
+    def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:  # noqa: ARG002
+        """To delete an old version of a page, a comment, or a file."""
+        if not uri.startswith(self.top + "/"):
+            return ()
+        return cleanup.cleanups(self._open()[0], uri.removeprefix(self.top))
+
+    def clean(
+        self,
+        uri: str,
+        attrs: Mapping[str, Any],  # noqa: ARG002
+        action: str,
+        redact: Callable[[str], str],  # noqa: ARG002
+    ) -> str:
+        """Delete it, if the account may."""
+        self._open()
+        assert self._made is not None
+        return cleanup.clean(self._made[2][0], uri.removeprefix(self.top), action)
 
     def diagnose(self) -> Iterator[Diagnosis]:
         """Who asks, what is listed, what is missing."""

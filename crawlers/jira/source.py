@@ -293,7 +293,7 @@ class JiraSource:
 
     def cleanups(self, uri: str, attrs: Mapping[str, Any]) -> Sequence[Cleanup]:  # noqa: ARG002
         """To edit a comment, or to delete an attached file."""
-        return cleanup.cleanups(self._api(), uri)
+        return cleanup.cleanups(self._api(), uri) if uri.startswith(f"{self.top}/") else ()
 
     def clean(
         self,
@@ -303,6 +303,8 @@ class JiraSource:
         redact: Callable[[str], str],
     ) -> str:
         """Do it, if the account may."""
+        if not uri.startswith(f"{self.top}/"):
+            raise UnreadableError("not an address of this source")
         return cleanup.clean(self._api(), uri, action, redact)
 
     # --- asked for one by one --------------------------------------------------------------------

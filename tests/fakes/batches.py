@@ -81,7 +81,12 @@ def content(store: Store) -> dict[str, Any]:
     for row in store.rows(Filter(include_gone=True)):
         gone = row["gone_at"] is not None
         rows.append(row | {"first_seen": "", "last_seen": "", "gone_at": gone})
-    cases = [case | {"first_seen": "", "last_seen": ""} for case in store.findings(Filter(include_gone=True))]
+    cases = [
+        case
+        | {"first_seen": "", "last_seen": "", "closed_at": case["closed_at"] is not None}
+        | {"proof": case["proof"].partition(" since ")[0]}
+        for case in store.findings(Filter(include_gone=True))
+    ]
     runs = [(run.id, run.job, run.status, run.new, run.reopened, run.gone) for run in store.runs()]
     remembered = store._connection.execute("SELECT name, version, before FROM seen ORDER BY name").fetchall()
     return {"rows": rows, "cases": cases, "runs": runs, "coverage": store.coverage(), "seen": remembered}

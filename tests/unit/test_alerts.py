@@ -175,7 +175,7 @@ def test_what_lives_comes_back_and_ends_is_told(store: Store, hook: Receiver) ->
         store.note_answer(it, check, asked=True, account="", again=timedelta(days=1))
     tell(store, channels, crawl(store))
     store.look([ONE], [(place.id, "gone") for place in store.places(ONE)], "ada")
-    store.settle([ONE], "ada")
+    store.settle("ada", [ONE])
     tell(store, channels)
     tell(store, channels, crawl(store, 1, failure=Gap("u", "refused", "", excluded=False)))
     said = hook.bodies()

@@ -33,14 +33,16 @@ PLACES = {
     "s3": ["s3://box/a/b.env"],
     "registry": [f"registry://r.test/shop@sha256:{'0' * 64}!/srv/.env",
                  f"registry://r.test/a/b@sha256:{'1' * 64}#config"],
-    "engine": ["engine:///sha256/abc"],
+    "engine": ["engine://local/layers/sha256:abc!/srv/.env", "engine://local/images/abc",
+               "engine://local/containers/abc/log"],
     "slack": ["slack://T1/C1/1700000000.000100", "slack://T1/C1/17.2?thread_ts=17.1", "slack://T1/files/F1",
               "slack://T1/C1?about"],
     "confluence": ["confluence://w.test/wiki/pages/12", "confluence://w.test/pages/12?version=3",
                    "confluence://w.test/wiki/footer-comments/9", "confluence://w.test/wiki/attachments/att7"],
     "jira": ["jira://j.test/issue/10#comment-7", "jira://j.test/issue/10#description", "jira://j.test/attachment/3",
              "jira://j.test/issue/10/history#history-2", "jira://j.test/project/OPS"],
-    "ci": ["ci://github/acme/shop/runs/1"],
+    "ci": ["ci://github.com/acme/shop/run/1/job/2#3", "ci://github.com/acme/shop/run/1/artifact/7",
+           "ci://ci.acme.test/a/b/c/run/1/job/2", "ci://ci.acme.test/a/settings/variables", "ci://ci.acme.test/a"],
     "paste": ["paste://pastebin/abcd"],
 }  # fmt: skip
 

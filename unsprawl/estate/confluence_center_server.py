@@ -45,9 +45,19 @@ class ConfluenceCenterServer(LoopbackServer):
         known = bool(given)
         if match := re.fullmatch(r"/confluence/rest/api/(.+)", request.path):
             return self._api(match[1].split("/"), request, known)
+        experimental = r"/confluence/rest/experimental/content/(\w+)/version/(\d+)"
+        if (match := re.fullmatch(experimental, request.path)) and request.method == "DELETE" and known:
+            return self._forget(match[1], match[2])
         if match := re.fullmatch(r"/confluence/download/attachments/(\d+)/([^/]+)", request.path):
             return self._download(match[1], match[2], request.number("version", 0), known)
         return data({"message": "no such address"}, 404)
+
+    def _forget(self, name: str, number: str) -> Answer:
+        entry = self.wiki.entries.get(name)
+        if entry is None or not any(str(one.number) == number for one in entry.revisions[:-1]):
+            return data({"message": "no such old version"}, 404)
+        entry.revisions[:-1] = [one for one in entry.revisions[:-1] if str(one.number) != number]
+        return Answer(204)
 
     def _sees(self, entry: Entry, known: bool) -> bool:
         room, holder = self.wiki.rooms[entry.room], self.wiki.holder(entry)
@@ -99,6 +109,9 @@ class ConfluenceCenterServer(LoopbackServer):
         return data(self._list(entries, request, lambda entry: self._found(entry, request)))
 
     def _one(self, entry: Entry, steps: list[str], request: Request) -> Answer:
+        if not steps and request.method == "DELETE":
+            self.wiki.delete(entry, purge=request.last("status") == "trashed")
+            return Answer(204)
         if not steps:
             revision = entry.last
             if request.last("status") == "historical":

@@ -105,6 +105,11 @@ class ConfluenceServer(LoopbackServer):
         entry = self.wiki.entries.get(steps[1])
         if entry is None or entry.kind != kind or not self.sees(entry, known):
             return data({"errors": [{"status": 404, "code": "NOT_FOUND"}]}, 404)
+        if request.method == "DELETE" and len(steps) == 2:
+            if not known:
+                return data({"message": "not for everyone"}, 403)
+            self.wiki.delete(entry, purge=request.last("purge") == "true")
+            return Answer(204)
         if len(steps) == 2:
             return data(self._shown(entry, entry.last, request))
         if steps[2] == "versions":
@@ -260,6 +265,12 @@ class ConfluenceServer(LoopbackServer):
         entry = self.wiki.entries.get(steps[1]) if len(steps) > 1 and steps[0] == "content" else None
         if entry is None or not self.sees(entry, known):
             return data({"message": "nothing there"}, 404)
+        if request.method == "DELETE" and len(steps) == 4 and steps[2] == "version":
+            kept = [one for one in entry.revisions[:-1] if str(one.number) != steps[3]]
+            if len(kept) == len(entry.revisions) - 1:
+                return data({"message": "no such old version"}, 404)
+            entry.revisions[:-1] = kept
+            return Answer(204)
         if len(steps) == 2:
             return data(self._content(entry))
         if steps[2:] == ["restriction", "byOperation", "read"]:

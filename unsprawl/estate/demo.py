@@ -73,6 +73,10 @@ class _Show:
             if finding:
                 shown = ("findings", "show", finding[:12], "--store", acme.store.name)
                 self._unsprawl(f"one of them: {planted.name}", *shown)
+        steps = finding_of(PLANTED[0], rows, keys)
+        if steps:
+            paper = ("playbook", steps[:12], "--config", acme.config.name, "--format", "table")
+            self._unsprawl("the way out: revoke it, clean up, prove it", *paper)
         self._unsprawl("the second night: nothing changed, so nothing is read", "crawl", acme.config.name)
         wrong = misses(rows, ledger, keys) + self._second_night(rows)
         if wrong:

@@ -122,6 +122,13 @@ class Wiki:
         author = author or ("anna" if number % 2 else "bo")
         entry.revisions.append(Revision(number, body, author, self.now()))
 
+    def delete(self, entry: Entry, *, purge: bool = False) -> None:
+        """Comments are gone at once, files and pages lie in the trash until that is purged."""
+        if purge or entry.kind in ("footer", "inline"):
+            self.entries.pop(entry.id, None)
+        else:
+            entry.status = "trashed"
+
     def of(self, *kinds: str) -> list[Entry]:
         """In the order of their ids."""
         return [entry for entry in self.entries.values() if entry.kind in kinds]

@@ -11,6 +11,7 @@ from unsprawl.report.cases import Row, account, attributes, near, place
 
 if TYPE_CHECKING:
     from unsprawl.report.export import RuleNote
+    from unsprawl.store.risk import Part
 
 __all__ = ["FORMATS", "CaseFile", "write"]
 
@@ -28,6 +29,10 @@ class CaseFile:
     rows: Sequence[Row]
     rule: RuleNote | None = None
     decisions: Sequence[Mapping[str, Any]] = ()
+    events: Sequence[Mapping[str, Any]] = ()
+    """What the audit log holds of it."""
+    risk: Sequence[Part] = ()
+    """What the risk of its worst place is made of."""
 
     @property
     def why(self) -> str:
@@ -41,7 +46,8 @@ class CaseFile:
         if self.rows and (whose := account(self.rows[0])):
             yield "Account", whose
         yield "Rule", f"{case['rule']} ({case['name']})"
-        yield "Severity", f"{case['severity']}, risk {case['risk']} of 100"
+        yield "Severity", str(case["severity"])
+        yield "Risk", f"{case['risk']} of 100{self._parts()}"
         validity = str(case["validity"])
         yield "Validity", f"{validity}: {case['evidence']}" if case["evidence"] else validity
         for entry in self.rows[0]["attrs"].get("known", ()) if self.rows else ():
@@ -50,13 +56,25 @@ class CaseFile:
         yield "Status", f"{case['status']}{until}"
         if self.why:
             yield "Because", self.why
+        if case.get("proof"):
+            yield "Proof", f"closed {_day(case['closed_at'])}: {case['proof']}"
+        if case.get("owner"):
+            because = f" ({case['owner_because']})" if case["owner_because"] else ""
+            yield "Owner", f"{case['owner']}{because}"
         where = f", {case['environment']}" if case["environment"] != "unknown" else ""
         yield "Looks like", f"{case['label']}{where} ({round(case['confidence'] * 100)} % sure)"
         first, last = _day(case["first_seen"]), _day(case["last_seen"])
         yield "Seen", f"{first} to {last}" if first != last else first
         gone = sum(1 for row in self.rows if row["gone_at"])
         yield "Places", f"{len(self.rows) - gone} now, {gone} gone"
+        if case.get("recheck_at"):
+            yield "Next look", _day(case["recheck_at"])
         yield "Fingerprint", str(case["fingerprint"])
+
+    def _parts(self) -> str:
+        """The product that the risk of the worst place is, as far as it is known."""
+        told = " × ".join(f"{part.name} {part.value} {part.factor:g}" for part in self.risk)
+        return f" = {told}" if told else ""
 
     def timeline(self, named: Callable[[Row], str] = place) -> list[tuple[str, str, str]]:
         """When, what, and where or why, oldest first."""
@@ -70,10 +88,31 @@ class CaseFile:
             events.append((it["at"], f"{it['decision']}{until} by {it['author']}:", it["reason"]))
             if it["undone_at"]:
                 events.append((it["undone_at"], f"{it['decision']} taken back by {it['undone_by']}", ""))
+        events += [
+            (it["at"], f"{_TOLD[it['action']]} by {it['who']}", _why(it["detail"]))
+            for it in self.events
+            if it["action"] in _TOLD
+        ]
         return sorted(events)
 
     def steps(self) -> Sequence[str]:
         return self.rule.remediation if self.rule else ()
+
+
+#: What of the audit log belongs to the story of a finding, in words.
+_TOLD: Final[Mapping[str, str]] = {
+    "cleanup.done": "cleaned up",
+    "cleanup.refused": "not cleaned up",
+    "finding.closed": "closed with proof",
+    "finding.reopened": "reopened",
+    "owner.assigned": "assigned",
+    "secret.revealed": "its value was shown",
+}
+
+
+def _why(detail: Mapping[str, Any]) -> str:
+    words = (detail.get(name) for name in ("source", "uri", "told", "proof", "why", "owner"))
+    return ", ".join(str(word) for word in words if word)
 
 
 def write(file: CaseFile, format: str, out: TextIO) -> None:
@@ -82,6 +121,9 @@ def write(file: CaseFile, format: str, out: TextIO) -> None:
         document = {
             **file.case,
             "because": file.why,
+            "risk_parts": [
+                {"name": part.name, "value": part.value, "factor": part.factor} for part in file.risk
+            ],
             "triage": list(file.decisions),
             "occurrences": list(file.rows),
             "remediation": list(file.steps()),
@@ -162,6 +204,7 @@ def _page(file: CaseFile, out: TextIO) -> None:
         line("What to do", "bold")
         for number, step in enumerate(file.steps(), 1):
             line(f"{number}. {step}", "", 2)
+        line(f"All steps, for each place: unsprawl playbook {file.case['finding'][:12]}", "dim", 2)
 
 
 _CONTEXT_LINES: Final = 9

@@ -174,6 +174,8 @@ def _markdown(report: Report, out: TextIO) -> None:
     out.write(f"{counted(counts.findings, 'finding')}{f' ({worst})' if worst else ''}, ")
     out.write(f"{counted(counts.occurrences, 'occurrence')}. ")
     out.write("Coverage is complete.\n" if report.complete else "**Coverage is incomplete**, see below.\n")
+    if report.facts.get("audit_anchor"):
+        out.write(f"\nAudit log: {text(str(report.facts['audit_anchor']))}\n")
     if counts.findings:
         out.write(
             "\n## Findings\n\n| Severity | Finding | Rule | Secret | Where | Copies | Validity | Status |\n"

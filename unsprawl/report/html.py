@@ -20,15 +20,19 @@ from markupsafe import Markup
 
 from unsprawl.report import escape
 from unsprawl.report.cases import SEVERITIES, Case, account, attributes, gather, place, surface
+from unsprawl.store.playbook import KINDS, Step, compose
 
 if TYPE_CHECKING:
     from unsprawl.report.export import Report
 
-__all__ = ["MOST_FINDINGS", "MOST_PLACES", "write"]
+__all__ = ["MOST_FINDINGS", "MOST_PLACES", "MOST_PLAYBOOKS", "write"]
 
 #: A page with more is slow to open; the text says how many are left out, and other formats hold all.
 MOST_FINDINGS: Final = 5_000
 MOST_PLACES: Final = 50
+#: The most urgent ones have their whole playbook on the page, the others the steps of their rule.
+MOST_PLAYBOOKS: Final = 200
+_SURFACES: Final = {"file": "files"}
 _LONGEST_CONTEXT: Final = 2_000
 _BAR: Final = 240
 
@@ -64,6 +68,8 @@ def write(report: Report, out: TextIO) -> None:
         "base-uri 'none'; form-action 'none'",
         style=Markup(style),  # noqa: S704  # our own file
         script=Markup(script),  # noqa: S704  # our own file
+        playbooks=MOST_PLAYBOOKS,
+        playbook=lambda case: _playbook(case, report),
         account=account,
         attributes=attributes,
         place=place,
@@ -72,6 +78,21 @@ def write(report: Report, out: TextIO) -> None:
         newline=Markup("\n"),
     )
     out.writelines(page)
+
+
+def _playbook(case: Case, report: Report) -> list[tuple[str, int, list[Step]]]:
+    """The steps of one finding by their kind, each kind with the number of its first step."""
+    row = case.row
+    known = {"evidence": "", "owner_because": "", **row}
+    rule = report.rules.get(row["rule"])
+    surfaces = {str(place["source"]): _SURFACES.get(surface(place), surface(place)) for place in case.places}
+    steps = compose(known, case.places, surfaces, rule.remediation if rule else ()).steps
+    groups = []
+    for kind, title in KINDS.items():
+        numbers = [number for number, step in enumerate(steps, 1) if step.kind == kind]
+        if numbers:
+            groups.append((title, numbers[0], [steps[number - 1] for number in numbers]))
+    return groups
 
 
 def _hash(text: str) -> str:
