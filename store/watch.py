@@ -38,8 +38,9 @@ _CHARACTERS: Final = 300
 class Cue:
     """What a paste says of the organisation. Its texts are as they were read: redacted before they are kept.
 
-    ``line`` is the first that holds a name (0: only the title does), ``lines`` all of them. ``combo``: it is
-    a list of accounts, of which ``accounts`` are of the organisation.
+    ``own`` are the fingerprints in it that are surely ours. ``line`` is the first that holds a name (0: only
+    the title does), ``lines`` all of them. ``combo``: it is a list of accounts, of which ``accounts`` are of
+    the organisation.
     """
 
     uri: str
@@ -47,6 +48,7 @@ class Cue:
     path: str = ""
     author: str = ""
     modified_at: datetime | None = None
+    own: frozenset[str] = frozenset()
     names: tuple[str, ...] = ()
     line: int = 0
     lines: frozenset[int] = frozenset()

@@ -16,8 +16,9 @@ from unsprawl.records import Cursor, Diagnosis, Document, Skipped
 
 __all__ = ["Feed", "Item", "Listing", "State", "digest", "moment", "seconds", "tail", "unseen"]
 
-#: Keys of pastes that a cursor remembers. The longest listing (gists) shows 3,000.
-_REMEMBERED: Final = 6_000
+#: Keys of pastes that a cursor remembers beside those of the last listing: when newer ones are deleted,
+#: older ones are listed again.
+_REMEMBERED: Final = 500
 _DURATION = re.compile(r"(\d{1,5})([smhd])\Z")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -97,14 +98,17 @@ class State(msgspec.Struct, kw_only=True):
         return msgspec.convert(dict(cursor), cls) if cursor else cls()
 
     def cursor(self) -> Mapping[str, Any]:
-        self.known = self.known[-_REMEMBERED:]
         held: Mapping[str, Any] = msgspec.to_builtins(self)
         return held
 
     def take(self, listing: Listing) -> int:
         """What is new in ``listing`` waits behind what waits already. How much that is."""
         held = {*self.known, *(item.key for item in self.pending)}
+        listed = {item.key for item in listing.items}
         new = [item for item in listing.items if item.key not in held]
+        if listed:
+            old = self.known[:-_REMEMBERED]
+            self.known = [key for key in old if key in listed] + self.known[-_REMEMBERED:]
         self.pending += new
         self.etag = listing.etag
         return len(new)
