@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,10 @@ def unsprawl(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes
     command = [sys.executable, "-m", "unsprawl", *arguments]
     env = {**os.environ, "UNSPRAWL_CONFIG_DIR": str(folder / "key")}
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=120)
+
+
+def more(watch: Watch, seen: int) -> bool:
+    return len(watch.lines()) > seen
 
 
 def ended(process: subprocess.Popen[bytes], seconds: float = 60.0) -> str:
@@ -89,7 +94,7 @@ def test_nothing_is_lost_over_a_kill_and_nothing_told_twice(site: PasteServer, w
     with Poster(site, rate=20, share=8) as poster:
         for _ in range(3):
             seen = len(watch.lines())
-            until(lambda seen=seen: len(watch.lines()) > seen)
+            until(partial(more, watch, seen))
             process.kill()
             process.communicate()
             process = watch.start("--quiet")
@@ -175,8 +180,10 @@ def test_a_value_that_no_rule_knows_is_found_by_its_fingerprint(tmp_path: Path) 
     (line,) = shown.stdout.decode().splitlines()
     assert "ours, first seen in disk" in line
     assert value not in line
-    shown = unsprawl(tmp_path, "watch", "watch.yaml", "--for", "1s")
-    assert (shown.returncode, shown.stdout) == (0, b"")
+    shown = unsprawl(tmp_path, "watch", "watch.yaml", "--for", "2s")
+    # On a machine that is busy nothing may have been looked at by then, which is told.
+    assert shown.returncode == (3 if b"stopped before it was looked at" in shown.stderr else 0)
+    assert shown.stdout == b""
 
 
 @pytest.mark.parametrize(

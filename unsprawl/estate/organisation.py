@@ -1,4 +1,6 @@
-"""Acme: a laptop, storage, a registry, a chat, a tracker and a wiki, all on this machine while it is open."""
+"""Acme: a laptop, storage, a registry, a chat, a tracker, a wiki, and a paste site,
+all on this machine while it is open.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,8 @@ from unsprawl.estate.contents import CLOSED_BUCKET, images, objects, write_files
 from unsprawl.estate.issues import tracker
 from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.pages import wiki
+from unsprawl.estate.paste_server import PasteServer
+from unsprawl.estate.pastes import fill_pastes
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
@@ -98,8 +102,11 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
             lambda port: stack.enter_context(ConfluenceServer(wiki(), _WIKI_USER, _PASSWORD, port)),
             lambda one: one.url,
         )
+        pastes = ports.take(
+            "pastes", lambda port: stack.enter_context(fill_pastes(PasteServer(port))), lambda one: one.url
+        )
         registry = "docker-registry" if real else "built in"
-        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages)
+        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages, pastes)
 
 
 def _organisation(
@@ -110,6 +117,7 @@ def _organisation(
     registry: str,
     jira: JiraServer,
     pages: ConfluenceServer,
+    pastes: PasteServer,
 ) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
@@ -149,7 +157,15 @@ def _organisation(
                 "user": _WIKI_USER,
                 "token": f"${{{_WIKI_VARIABLE}}}",
             },
+            "pastes": {
+                "type": "paste",
+                "feed": "pastebin",
+                "url": pastes.url,
+                "request_interval": 0,
+                "every": "1s",
+            },
         },
+        "watch": {"domains": ["acme.internal"]},
     }
     import yaml
 
