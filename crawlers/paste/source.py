@@ -12,6 +12,7 @@ stood in a listing that was looked at is told in the ledger, as far as it can be
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
@@ -152,21 +153,30 @@ class PasteSource:
             return
         feed = self._feeds[unit.data["feed"]]
         state = State.of(since)
+        first = True
         while True:
+            listed_at = time.monotonic()
             listing = feed.listing(state.newest, state.etag)
             yield from listing.refused
             if gap := unseen(state, listing, unit.id, self.every):
                 yield gap
             taken = state.take(listing)
+            if gap := state.overflow(unit.id):
+                yield gap
             # What was listed is not forgotten, even if the site forgets it or the reading breaks off.
-            yield Checkpoint(state.cursor())
+            if taken or first:
+                yield Checkpoint(state.cursor())
+            first = False
             while state.pending:
                 for item in state.pending[: self._stretch]:
                     yield from self._paste(feed, item, seen)
                     state.done(item)
                 del state.pending[: self._stretch]
                 yield Checkpoint(state.cursor())
-            if not (listing.more and taken):
+                # Who reads slowly still looks often: what stands in no listing is never known of.
+                if self._config.feed != "folder" and time.monotonic() - listed_at > self.every:
+                    break
+            if not state.pending and not (listing.more and taken):
                 return
 
     def fetch(self, uri: str) -> Document | Skipped:

@@ -43,7 +43,7 @@ def until(true: Callable[[], object], seconds: float = 90.0) -> None:
 def unsprawl(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "unsprawl", *arguments]
     env = {**os.environ, "UNSPRAWL_CONFIG_DIR": str(folder / "key")}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, timeout=300)
 
 
 def more(watch: Watch, seen: int) -> bool:
@@ -184,6 +184,22 @@ def test_a_value_that_no_rule_knows_is_found_by_its_fingerprint(tmp_path: Path) 
     # On a machine that is busy nothing may have been looked at by then, which is told.
     assert shown.returncode == (3 if b"stopped before it was looked at" in shown.stderr else 0)
     assert shown.stdout == b""
+
+
+def test_what_turns_out_to_be_ours_later_is_told_later(tmp_path: Path) -> None:
+    for folder in ("inside", "dumps"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "inside" / "app.env").write_text(f"DEPLOY_TOKEN={own_token(5)}\n")
+    (tmp_path / "dumps" / "note.txt").write_text(f"look what I found: {own_token(5)}\n")
+    (tmp_path / "night.yaml").write_text('sources: {disk: {type: files, paths: ["inside"]}}')
+    (tmp_path / "watch.yaml").write_text('sources: {dumps: {type: paste, feed: folder, path: "dumps"}}')
+    kinds = []
+    for command in ("watch", "crawl", "watch", "watch"):
+        arguments = ("watch.yaml", "--once") if command == "watch" else ("night.yaml", "--quiet")
+        shown = unsprawl(tmp_path, command, *arguments)
+        assert shown.returncode == 0, shown.stderr
+        kinds.append([json.loads(line)["event"]["kind"] for line in shown.stdout.splitlines()])
+    assert kinds == [["found"], [], ["ours"], []]
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ class Watch:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "unsprawl", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, timeout=120)
+        return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, timeout=300)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "unsprawl", "watch", "watch.yaml", "--output", "events.jsonl"]

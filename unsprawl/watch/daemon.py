@@ -272,8 +272,10 @@ class _Watcher:
         if time.monotonic() - at < _OWN_SECONDS:
             return
         now = self._store.changes()
-        if now != changes:
-            self._own = Own(*self._store.own(self._sources))
+        if now != changes:  # by others: our own commits do not count
+            before, self._own = self._own, Own(*self._store.own(self._sources))
+            if new := self._own.rules.keys() - before.rules.keys() - self._own.feeble:
+                self._store.look_back(new, self._sources)
         self._own_of = now, time.monotonic()
 
     def _begin(self) -> Run:

@@ -217,7 +217,7 @@ class Surveying:
             column=column,
             line_end=line,
             member=leaf.member,
-            views=() if view == "raw" else (view,),
+            views=(view,),
             before=data[max(0, start - _AROUND) : start],
             text=data[start:end],
             after=data[end : end + _AROUND],
