@@ -25,7 +25,7 @@ __all__ = ["COMMANDS", "main", "unsprawl"]
 COMMANDS: Final = {
     "scan": ("unsprawl.cli_scan:scan", "Scan files, folders or standard input."),
     "crawl": ("unsprawl.cli_crawl:crawl", "Crawl every source of a configuration into the store."),
-    "watch": ("unsprawl.cli_watch:watch", "Watch paste feeds for what is yours."),
+    "watch": ("unsprawl.cli_watch:watch", "Watch the paste feeds of a configuration for what is yours."),
     "findings": ("unsprawl.cli_findings:findings", "List, show, judge and export what was found."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),
     "rules": ("unsprawl.cli_rules:rules", "List the rules, or check your own."),

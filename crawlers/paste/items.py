@@ -20,7 +20,7 @@ __all__ = ["Feed", "Item", "Listing", "State", "digest", "moment", "seconds", "t
 #: older ones are listed again.
 _REMEMBERED: Final = 500
 #: Pastes that wait to be read. Their list goes into every cursor.
-_MOST_PENDING: Final = 4_000
+_MOST_PENDING: Final = 3_000
 _DURATION = re.compile(r"(\d{1,5})([smhd])\Z")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 

@@ -354,7 +354,7 @@ def test_who_reads_slowly_still_looks_often(site: PasteServer) -> None:
 
 def test_more_than_can_wait_is_given_up_and_told() -> None:
     state = State()
-    state.take(listing(*(NOON + n for n in range(4_100))))
+    state.take(listing(*(NOON + n for n in range(3_100))))
     gap = state.overflow("paste://s/")
     assert gap is not None
     assert gap.reason.startswith("100 pastes were listed and not read")
