@@ -118,16 +118,15 @@ def own(connection: sqlite3.Connection, feeds: Sequence[str]) -> tuple[dict[str,
     rules: dict[str, str] = {}
     feeble: set[str] = set()
     strong: set[str] = set()
-    for fingerprint, rule, label in connection.execute(
-        f"SELECT f.fingerprint, f.rule, f.label FROM findings f LEFT JOIN recalled m ON m.finding = f.id"
-        f" WHERE {EFFECTIVE} <> '{Status.FALSE_POSITIVE}' AND EXISTS"
-        f" (SELECT 1 FROM occurrences o WHERE o.finding = f.id AND o.source NOT IN ({marks}))",
+    for fingerprint, rule, label, proven in connection.execute(
+        "SELECT f.fingerprint, f.rule, f.label, max(o.proven) FROM findings f"
+        " JOIN occurrences o ON o.finding = f.id LEFT JOIN recalled m ON m.finding = f.id"
+        f" WHERE {EFFECTIVE} <> '{Status.FALSE_POSITIVE}' AND o.source NOT IN ({marks}) GROUP BY f.id",
         tuple(feeds),
     ):
-        if label not in _TELLING:
-            continue
-        rules.setdefault(fingerprint, rule)
-        (strong if label == Label.REAL else feeble).add(fingerprint)
+        if label in _TELLING:
+            rules.setdefault(fingerprint, rule)
+            (strong if label == Label.REAL or proven else feeble).add(fingerprint)
     for (fingerprint,) in (
         connection.execute("SELECT fingerprint FROM known") if _has_known(connection) else ()
     ):

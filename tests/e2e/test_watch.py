@@ -91,7 +91,7 @@ def test_ten_pastes_a_second_for_ten_seconds(site: PasteServer, watch: Watch) ->
 
 def test_nothing_is_lost_over_a_kill_and_nothing_told_twice(site: PasteServer, watch: Watch) -> None:
     process = watch.start("--quiet")
-    with Poster(site, rate=20, share=8) as poster:
+    with Poster(site, rate=6, share=3) as poster:
         for _ in range(3):
             seen = len(watch.lines())
             until(partial(more, watch, seen))
