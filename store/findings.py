@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -345,6 +345,11 @@ class Store:
         """What is one's own, of all sources but ``feeds``: see :func:`unsprawl.store.watch.own`."""
         with self._lock, faults(self.path):
             return watch.own(self._connection, feeds)
+
+    def look_back(self, rules: Collection[str], feeds: Sequence[str]) -> None:
+        """Events for what was seen in ``feeds`` before it was known for our own."""
+        with self._lock, faults(self.path), transaction(self._connection):
+            watch.look_back(self._connection, self._keys, rules, feeds, timestamp(self._clock()))
 
     def changes(self) -> int:
         """Changes whenever another process or connection has written to the store."""

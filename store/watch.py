@@ -8,7 +8,7 @@ however often the dump is posted.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -21,7 +21,7 @@ from unsprawl.store.prepare import SEVERITIES, plain
 from unsprawl.store.rows import timestamp
 from unsprawl.store.triage import EFFECTIVE
 
-__all__ = ["Cue", "Paste", "Sketches", "own", "prune", "record", "redacted", "tell", "untold"]
+__all__ = ["Cue", "Paste", "Sketches", "look_back", "own", "prune", "record", "redacted", "tell", "untold"]
 
 #: Places inside the organisation that an event names.
 _PLACES: Final = 5
@@ -38,8 +38,9 @@ _CHARACTERS: Final = 300
 class Cue:
     """What a paste says of the organisation. Its texts are as they were read: redacted before they are kept.
 
-    ``line`` is the first that holds a name (0: only the title does), ``lines`` all of them. ``combo``: it is
-    a list of accounts, of which ``accounts`` are of the organisation.
+    ``own`` are the fingerprints in it that are surely ours. ``line`` is the first that holds a name (0: only
+    the title does), ``lines`` all of them. ``combo``: it is a list of accounts, of which ``accounts`` are of
+    the organisation.
     """
 
     uri: str
@@ -47,6 +48,7 @@ class Cue:
     path: str = ""
     author: str = ""
     modified_at: datetime | None = None
+    own: frozenset[str] = frozenset()
     names: tuple[str, ...] = ()
     line: int = 0
     lines: frozenset[int] = frozenset()
@@ -116,16 +118,15 @@ def own(connection: sqlite3.Connection, feeds: Sequence[str]) -> tuple[dict[str,
     rules: dict[str, str] = {}
     feeble: set[str] = set()
     strong: set[str] = set()
-    for fingerprint, rule, label in connection.execute(
-        f"SELECT f.fingerprint, f.rule, f.label FROM findings f LEFT JOIN recalled m ON m.finding = f.id"
-        f" WHERE {EFFECTIVE} <> '{Status.FALSE_POSITIVE}' AND EXISTS"
-        f" (SELECT 1 FROM occurrences o WHERE o.finding = f.id AND o.source NOT IN ({marks}))",
+    for fingerprint, rule, label, proven in connection.execute(
+        "SELECT f.fingerprint, f.rule, f.label, max(o.proven) FROM findings f"
+        " JOIN occurrences o ON o.finding = f.id LEFT JOIN recalled m ON m.finding = f.id"
+        f" WHERE {EFFECTIVE} <> '{Status.FALSE_POSITIVE}' AND o.source NOT IN ({marks}) GROUP BY f.id",
         tuple(feeds),
     ):
-        if label not in _TELLING:
-            continue
-        rules.setdefault(fingerprint, rule)
-        (strong if label == Label.REAL else feeble).add(fingerprint)
+        if label in _TELLING:
+            rules.setdefault(fingerprint, rule)
+            (strong if label == Label.REAL or proven else feeble).add(fingerprint)
     for (fingerprint,) in (
         connection.execute("SELECT fingerprint FROM known") if _has_known(connection) else ()
     ):
@@ -194,50 +195,66 @@ def _write(
         kind = "beside" if paste.own else "named" if cue.names else "found"
     # A list of accounts is one event, whichever of its lines stands for it.
     about = "" if cue.combo and not mine else finding
-    name = keys.name("event", about, cluster.hex())
+    name = keys.name("event", "ours" if mine else "", about, cluster.hex())
     seen = _seen_inside(connection, occurrence.fingerprint, feeds) if occurrence and mine else {}
-    place = {
+    ordinal = 0 if occurrence is None else occurrence.ordinal
+    about_it = (name, kind, finding, paste.source, paste.document, ordinal)
+    _insert(connection, about_it, _place(cue, more) | seen, now)
+
+
+def _place(cue: Cue, more: int) -> dict[str, Any]:
+    return {
         "uri": cue.uri, "url": cue.url or None, "path": cue.path, "author": cue.author or None,
         "modified_at": None if cue.modified_at is None else timestamp(cue.modified_at), "line": cue.line,
         "names": list(cue.names), "combo": cue.combo, "accounts": cue.accounts, "more": more,
-        **seen,
     }  # fmt: skip
+
+
+def _insert(connection: sqlite3.Connection, event: tuple[Any, ...], place: dict[str, Any], now: str) -> None:
     connection.execute(
         "INSERT INTO events (name, kind, finding, source, document, ordinal, about, at, copies, last_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)"
         " ON CONFLICT (name) DO UPDATE SET"
         " copies = copies + (excluded.document <> events.document), last_at = excluded.last_at",
-        (
-            name, kind, finding, paste.source, paste.document,
-            0 if occurrence is None else occurrence.ordinal, plain(msgspec.json.encode(place).decode()),
-            now, now,
-        ),
-    )  # fmt: skip
+        (*event, plain(msgspec.json.encode(place).decode()), now, now),
+    )
+
+
+def look_back(
+    connection: sqlite3.Connection, keys: Keys, rules: Collection[str], feeds: Sequence[str], now: str
+) -> None:
+    """Events for pastes that were kept before anybody knew that they hold something of ours.
+
+    ``rules`` are the fingerprints of our own. Within the caller's transaction.
+    """
+    marks = ",".join("?" * len(feeds))
+    rows = connection.execute(
+        "SELECT f.fingerprint, o.finding, o.source, o.document, o.ordinal, o.uri, o.url, o.path, o.author,"
+        " p.cluster FROM occurrences o JOIN findings f ON f.id = o.finding"
+        " JOIN pastes p ON p.document = o.document"
+        f" WHERE o.source IN ({marks}) AND NOT EXISTS (SELECT 1 FROM events e WHERE e.kind = 'ours'"
+        " AND e.finding = o.finding) ORDER BY o.id",
+        tuple(feeds),
+    ).fetchall()
+    for fingerprint, finding, source, document, ordinal, uri, url, path, author, cluster in rows:
+        if fingerprint in rules:
+            cue = Cue(uri=uri, url=url or "", path=path, author=author or "")
+            place = _place(cue, 0) | _seen_inside(connection, fingerprint, feeds)
+            name = keys.name("event", "ours", finding, cluster.hex())
+            _insert(connection, (name, "ours", finding, source, document, ordinal), place, now)
 
 
 def _seen_inside(connection: sqlite3.Connection, fingerprint: str, feeds: Sequence[str]) -> dict[str, Any]:
     """Where the same value stands inside, the first place first, and what is known of it."""
     marks = ",".join("?" * len(feeds))
+    names = "source surface path uri url author audience first_seen modified_at gone_at".split()
     rows = connection.execute(
-        "SELECT o.source, o.surface, o.path, o.uri, o.url, o.author, o.audience, o.first_seen, o.modified_at,"
-        f" o.gone_at, f.id, f.validity, {EFFECTIVE}"
+        f"SELECT {', '.join(f'o.{name}' for name in names)}, f.id, f.validity, {EFFECTIVE}"
         " FROM findings f JOIN occurrences o ON o.finding = f.id LEFT JOIN recalled m ON m.finding = f.id"
         f" WHERE f.fingerprint = ? AND o.source NOT IN ({marks})"
         " ORDER BY coalesce(o.modified_at, o.first_seen), o.id",
         (fingerprint, *feeds),
     ).fetchall()
-    names = (
-        "source",
-        "surface",
-        "path",
-        "uri",
-        "url",
-        "author",
-        "audience",
-        "first_seen",
-        "modified_at",
-        "gone_at",
-    )
     places = [dict(zip(names, row, strict=False)) for row in rows[:_PLACES]]
     held: dict[str, Any] = {"seen": places, "seen_count": len(rows)}
     if rows:

@@ -16,8 +16,11 @@ from unsprawl.records import Cursor, Diagnosis, Document, Skipped
 
 __all__ = ["Feed", "Item", "Listing", "State", "digest", "moment", "seconds", "tail", "unseen"]
 
-#: Keys of pastes that a cursor remembers. The longest listing (gists) shows 3,000.
-_REMEMBERED: Final = 6_000
+#: Keys of pastes that a cursor remembers beside those of the last listing: when newer ones are deleted,
+#: older ones are listed again.
+_REMEMBERED: Final = 500
+#: Pastes that wait to be read. Their list goes into every cursor.
+_MOST_PENDING: Final = 3_000
 _DURATION = re.compile(r"(\d{1,5})([smhd])\Z")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -97,17 +100,29 @@ class State(msgspec.Struct, kw_only=True):
         return msgspec.convert(dict(cursor), cls) if cursor else cls()
 
     def cursor(self) -> Mapping[str, Any]:
-        self.known = self.known[-_REMEMBERED:]
         held: Mapping[str, Any] = msgspec.to_builtins(self)
         return held
 
     def take(self, listing: Listing) -> int:
         """What is new in ``listing`` waits behind what waits already. How much that is."""
         held = {*self.known, *(item.key for item in self.pending)}
+        listed = {item.key for item in listing.items}
         new = [item for item in listing.items if item.key not in held]
+        if listed:
+            old = self.known[:-_REMEMBERED]
+            self.known = [key for key in old if key in listed] + self.known[-_REMEMBERED:]
         self.pending += new
         self.etag = listing.etag
         return len(new)
+
+    def overflow(self, place: str) -> Skipped | None:
+        """Give up the oldest where more waits than can be remembered, and say so."""
+        over = len(self.pending) - _MOST_PENDING
+        if over <= 0:
+            return None
+        lost, self.pending = self.pending[:over], self.pending[over:]
+        uri = f"{place}?unread={digest(lost[-1].key.encode())}"
+        return Skipped(uri, f"{over:,} pastes were listed and not read: more come than are read", _SLOW)
 
     def done(self, item: Item) -> None:
         self.known.append(item.key)
@@ -144,6 +159,7 @@ def unseen(state: State, listing: Listing, place: str, every: float) -> Skipped 
     return Skipped(f"{place}?unseen={window}", f"{number} pastes went by unseen between {window}", hint)
 
 
+_SLOW: Final = "lower request_interval if the site's terms allow it, or narrow the feed"
 _OFTEN: Final = "keep the watch running, or look more often (`every`)"
 
 

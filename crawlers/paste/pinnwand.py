@@ -23,7 +23,7 @@ from unsprawl.records import Audience, Diagnosis, Document, Skipped
 __all__ = ["Addresses", "Database"]
 
 #: How pinnwand names pastes; its own pages are called in lower case.
-_SLUG: Final = r"[A-Z2-7]{4,60}"
+_SLUG: Final = r"[A-Z2-7]{2,60}"
 _WAYS: Final = r"(?:show/|raw/|hex/|repaste/|json/show/|download/|download-archive/)?"
 _ALONE = re.compile(rf"^\s*({_SLUG})\s*$", re.MULTILINE)
 #: Of a list that grows, this much of its end is looked at.

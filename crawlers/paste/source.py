@@ -12,6 +12,7 @@ stood in a listing that was looked at is told in the ledger, as far as it can be
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
@@ -106,6 +107,7 @@ class PasteSource:
     def __init__(self, name: str, config: Config) -> None:
         self.name = name
         self._config = config
+        self._listed: dict[str, float] = {}
         _check(name, config)
 
     @property
@@ -150,23 +152,36 @@ class PasteSource:
         if unit.id == "stdin:":
             yield from parts()
             return
-        feed = self._feeds[unit.data["feed"]]
-        state = State.of(since)
+        key = unit.data["feed"]
+        feed, state = self._feeds[key], State.of(since)
         while True:
-            listing = feed.listing(state.newest, state.etag)
-            yield from listing.refused
-            if gap := unseen(state, listing, unit.id, self.every):
-                yield gap
-            taken = state.take(listing)
-            # What was listed is not forgotten, even if the site forgets it or the reading breaks off.
-            yield Checkpoint(state.cursor())
-            while state.pending:
-                for item in state.pending[: self._stretch]:
-                    yield from self._paste(feed, item, seen)
-                    state.done(item)
-                del state.pending[: self._stretch]
+            # A unit is read in many steps; what waits is read before the site is asked again too soon.
+            if not state.pending or time.monotonic() - self._listed.get(key, -self.every) >= self.every:
+                self._listed[key] = time.monotonic()
+                listing = feed.listing(state.newest, state.etag)
+                yield from listing.refused
+                if gap := unseen(state, listing, unit.id, self.every):
+                    yield gap
+                more = state.take(listing) > 0 and listing.more
+                if gap := state.overflow(unit.id):
+                    yield gap
+                # What was listed is not forgotten, even if the site forgets it or the reading breaks off.
                 yield Checkpoint(state.cursor())
-            if not (listing.more and taken):
+            else:
+                more = False
+            yield from self._waiting(key, feed, state, seen)
+            if not state.pending and not more:
+                return
+
+    def _waiting(self, key: str, feed: Feed, state: State, seen: Seen) -> Iterator[Event]:
+        """What waits, until it is time to look again: what stands in no listing is never known of."""
+        while state.pending:
+            for item in state.pending[: self._stretch]:
+                yield from self._paste(feed, item, seen)
+                state.done(item)
+            del state.pending[: self._stretch]
+            yield Checkpoint(state.cursor())
+            if self._config.feed != "folder" and time.monotonic() - self._listed[key] >= self.every:
                 return
 
     def fetch(self, uri: str) -> Document | Skipped:

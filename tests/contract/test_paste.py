@@ -335,3 +335,28 @@ def test_a_dead_host_is_an_error_not_an_empty_feed() -> None:
     for feed in ("pastebin", "gist", "rss"):
         with pytest.raises(SourceError):
             look(source_of(feed, "http://127.0.0.1:9"))
+
+
+def test_who_reads_slowly_still_looks_often(site: PasteServer) -> None:
+    looks: list[int] = []
+
+    def grow() -> None:
+        looks.append(len(site.pastes))
+        if len(looks) == 2:
+            site.post("posted meanwhile\n", NOON + 500)
+
+    site.grow = grow
+    found = documents(look(source_of("pastebin", site.url, request_interval=0.2, every="1s")))
+    assert len(looks) > 1
+    assert b"posted meanwhile\n" in [one.body for one in found]
+    assert len({one.uri for one in found}) == len(found) == 9
+
+
+def test_more_than_can_wait_is_given_up_and_told() -> None:
+    state = State()
+    state.take(listing(*(NOON + n for n in range(3_100))))
+    gap = state.overflow("paste://s/")
+    assert gap is not None
+    assert gap.reason.startswith("100 pastes were listed and not read")
+    assert [item.at for item in state.pending[:1]] == [NOON + 100]
+    assert state.overflow("paste://s/") is None

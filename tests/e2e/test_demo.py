@@ -63,9 +63,20 @@ def test_the_second_night_reads_nothing(crawled):
     assert {row["finding"] for row in rows(acme, "findings", "list")} == before
 
 
+def test_what_strangers_posted_is_known_by_where_it_came_from(crawled):
+    acme, _ = crawled
+    watch = unsprawl(acme, "watch", acme.config.name, "--once", "--format", "jsonl")
+    assert watch.returncode == 0, watch.stderr.decode()
+    events = [json.loads(line) for line in watch.stdout.splitlines()]
+    (ours,) = [line for line in events if line["event"]["kind"] == "ours"]
+    assert ours["event"]["seen"][0]["source"] == "chat"
+    assert [line["event"]["kind"] for line in events if line is not ours] == ["mention"]
+
+
 def test_no_planted_value_is_written_or_printed(crawled):
     acme, night = crawled
     printed = night.stdout + night.stderr
+    printed += unsprawl(acme, "watch", acme.config.name, "--once", "--format", "jsonl").stdout
     for form in ("table", "json", "jsonl", "sarif", "csv", "markdown", "html"):
         printed += unsprawl(acme, "findings", "list", "--store", acme.store.name, "--format", form).stdout
     aside = {"laptop", "exports"}  # what is crawled, and has to hold them

@@ -94,7 +94,7 @@ class Watch:
         (inside / "deploy.env").write_text("".join(f"TOKEN_{n}={own_token(n)}\n" for n in range(OWN)))
         source = {"type": "paste", "feed": "pastebin", "url": server.url, "every": "1s", "limit": 250}
         source |= {"request_interval": 0, "max_wait": 2, **settings}
-        config = {"sources": {"disk": {"type": "files", "paths": ["inside"]}}}
+        config: dict[str, Any] = {"sources": {"disk": {"type": "files", "paths": ["inside"]}}}
         (folder / "night.yaml").write_text(json.dumps(config))
         config = {"watch": {"domains": ["acme.example"]}, "sources": {"pastes": source}}
         (folder / "watch.yaml").write_text(json.dumps(config))
@@ -105,7 +105,7 @@ class Watch:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "unsprawl", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, timeout=120)
+        return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, timeout=300)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "unsprawl", "watch", "watch.yaml", "--output", "events.jsonl"]
@@ -122,7 +122,8 @@ class Watch:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            if process.stderr and not process.stderr.closed:
+                process.communicate()
 
     def lines(self) -> list[dict[str, Any]]:
         """All events so far; when each was first read here is kept in ``arrived``."""

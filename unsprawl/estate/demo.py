@@ -58,8 +58,8 @@ class _Show:
         cases = sum(one.cases for one in PLANTED)
         _say(
             "Acme is open, on this machine only: "
-            f"a laptop, four buckets, a container registry ({acme.registry}), "
-            "a container engine, a chat, a tracker and a wiki.\n"
+            f"a laptop, four buckets, a container registry ({acme.registry}), a container engine, "
+            "a chat, a tracker and a wiki; strangers have a paste site.\n"
             f"{len(PLANTED)} secrets were planted, which make {cases} cases: one password opens "
             f"{len(MAILBOXES)} mailboxes."
         )
@@ -79,6 +79,8 @@ class _Show:
             self._unsprawl("the way out: revoke it, clean up, prove it", *paper)
         self._unsprawl("the second night: nothing changed, so nothing is read", "crawl", acme.config.name)
         wrong = misses(rows, ledger, keys) + self._second_night(rows)
+        watch = ("watch", acme.config.name, "--once", "--format", "table")
+        self._unsprawl("what strangers posted of ours", *watch)
         if wrong:
             _say("This is not as it should be:\n" + "\n".join(f"  {line}" for line in wrong))
             return int(ExitCode.FAILED)

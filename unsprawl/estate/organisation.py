@@ -1,4 +1,6 @@
-"""Acme: a laptop, storage, images, an engine, a chat, a tracker, a wiki: all on this machine, while open."""
+"""Acme: a laptop, storage, images, an engine, a chat, a tracker, a wiki, and a paste site of strangers,
+all on this machine while it is open.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,8 @@ from unsprawl.estate.engine_server import EngineServer
 from unsprawl.estate.issues import tracker
 from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.pages import wiki
+from unsprawl.estate.paste_server import PasteServer
+from unsprawl.estate.pastes import fill_pastes
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
@@ -111,8 +115,11 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
             "engine", lambda port: stack.enter_context(EngineServer(port)), lambda one: one.url
         )
         engine.images, engine.containers = local_images(), containers()
+        pastes = ports.take(
+            "pastes", lambda port: stack.enter_context(fill_pastes(PasteServer(port))), lambda one: one.url
+        )
         registry = "docker-registry" if real else "built in"
-        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages, engine.url)
+        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages, engine.url, pastes)
 
 
 def _organisation(
@@ -124,6 +131,7 @@ def _organisation(
     jira: JiraServer,
     pages: ConfluenceServer,
     engine_url: str,
+    pastes: PasteServer,
 ) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
@@ -164,7 +172,15 @@ def _organisation(
                 "user": _WIKI_USER,
                 "token": f"${{{_WIKI_VARIABLE}}}",
             },
+            "pastes": {
+                "type": "paste",
+                "feed": "pastebin",
+                "url": pastes.url,
+                "request_interval": 0,
+                "every": "1s",
+            },
         },
+        "watch": {"domains": ["acme.internal"]},
     }
     import yaml
 

@@ -178,9 +178,9 @@ PLANTED: Final = (
         (Sighting("chat", "#builds/bookmarks"),),
     ),
     Planted(
-        "token in a snippet",
+        "token in a snippet, posted by somebody",
         "<github-token:ghp_>",
-        (Sighting("chat", "files/release.sh"),),
+        (Sighting("chat", "files/release.sh"), Sighting("pastes", "", attr="feed")),
     ),
     Planted(
         "token in a message that was deleted",

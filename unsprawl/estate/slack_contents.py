@@ -76,7 +76,9 @@ def workspace() -> Workspace:
     team.channel(
         "legal", id=CLOSED_CHANNEL, kind="private_channel", is_member=False
     ).refusal = "not_in_channel"
-    snippet = f"#!/bin/sh\nexport GITHUB_TOKEN={value['token in a snippet']}\nmake release\n"
+    snippet = (
+        f"#!/bin/sh\nexport GITHUB_TOKEN={value['token in a snippet, posted by somebody']}\nmake release\n"
+    )
     file = {"mode": "snippet", "filetype": "shell", "channels": [ops.id], "user": bo}
     team.file("release.sh", snippet.encode(), _MORNING + 9000, **file)
     page = b"<html><body><h1>On call</h1><p>Read the runbook first.</p></body></html>"

@@ -199,7 +199,7 @@ class _Watcher:
         return Outcome(
             coverage=self._run.coverage(),
             totals=self._run.totals(),
-            readable=any(feed.readable for feed in self._feeds),
+            readable=any(feed.readable or not feed.units for feed in self._feeds),
             seconds=seconds,
             told=self._told,
             severities=self._severities,
@@ -277,8 +277,10 @@ class _Watcher:
         if time.monotonic() - at < _OWN_SECONDS:
             return
         now = self._store.changes()
-        if now != changes:
-            self._own = Own(*self._store.own(self._sources))
+        if now != changes:  # by others: our own commits do not count
+            before, self._own = self._own, Own(*self._store.own(self._sources))
+            if new := self._own.rules.keys() - before.rules.keys() - self._own.feeble:
+                self._store.look_back(new, self._sources)
         self._own_of = now, time.monotonic()
 
     def _begin(self) -> Run:
@@ -288,6 +290,11 @@ class _Watcher:
     def _rest(self) -> None:
         """End the run: what is known of each feed is now what the ledger says of it."""
         for feed in self._feeds:
+            if not feed.units:
+                left = Skipped(
+                    feed.source.name, "stopped before it was looked at", "let the watch run longer"
+                )
+                self._run.note_gap(feed.source.name, self._judge.gap(left))
             for unit in feed.units.values():
                 if unit.id in feed.failing:
                     continue
@@ -339,10 +346,10 @@ class _Watcher:
     ) -> bool:
         """Read one unit to its end, or as far as the time goes. Whether it answered."""
         source = feed.source
-        cursor = self._run.cursor(source.name, judge.unit(source.name, unit).id)
+        cursor = self._run.cursor(source.name, _watched(judge.unit(source.name, unit)).id)
         while True:
             batch = step(source, unit, cursor, _never, _BUDGET, judge, accept)
-            look = _Look(feed, batch, survey.take())
+            look = _Look(feed, replace(batch, unit=_watched(batch.unit)), survey.take())
             self._inbox.put(look)
             while not look.done.wait(0.2):
                 if self._leave.is_set() and not threading.main_thread().is_alive():
@@ -350,6 +357,11 @@ class _Watcher:
             if batch.done or self._leave.is_set():
                 return batch.failure is None
             cursor = batch.cursor
+
+
+def _watched(unit: Unit) -> Unit:
+    """The unit under a name of its own: what a crawl of the same source has read was not told to anybody."""
+    return replace(unit, id=f"{unit.id}#{JOB}")
 
 
 def _never(_key: str) -> str | None:

@@ -31,7 +31,7 @@ def join(
         mine = frozenset(
             one.fingerprint
             for one in here
-            if one.fingerprint in own.rules and (cue.names or one.fingerprint not in own.feeble)
+            if one.fingerprint in cue.own or (cue.names and one.fingerprint in own.rules)
         )
         if cue.combo:
             here = [one for one in here if one.fingerprint in mine or one.line in cue.lines]

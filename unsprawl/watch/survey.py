@@ -62,10 +62,20 @@ _BUDGET: Final = Budget(depth=4, unpacked=4 << 30, entries=100_000, seconds=600.
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """One's own secrets: the rule of each by its fingerprint. ``feeble`` ones others may have as well."""
+    """One's own secrets: the rule of each by its fingerprint. ``feeble``: held for weak or for a test's."""
 
     rules: Mapping[str, str] = field(default_factory=dict)
     feeble: frozenset[str] = frozenset()
+
+    def has(self, fingerprint: str, value: bytes) -> bool:
+        """Whether the value is ours, and so unlike any other that nobody else came upon it."""
+        return fingerprint in self.rules and (fingerprint not in self.feeble or _is_rare(value))
+
+
+def _is_rare(value: bytes) -> bool:
+    """Long, or of many kinds of signs: whoever has it as well has it from us."""
+    kinds = (value.upper() != value, value.lower() != value, any(48 <= byte < 58 for byte in value))
+    return len(value) >= 20 or (len(value) >= 14 and sum(kinds) == 3)
 
 
 @dataclass(slots=True)
@@ -77,6 +87,7 @@ class _Look:
     accounts: int = 0
     own_accounts: int = 0
     lines: int = 0
+    own: set[str] = field(default_factory=set)
     text: bytearray = field(default_factory=bytearray)
     own_text: bytearray = field(default_factory=bytearray)
 
@@ -113,13 +124,15 @@ class Surveying:
         return cues
 
     def scan(self, document: Document) -> Iterable[Candidate | Skipped]:
-        own = self._own()
+        own, look = self._own(), _Look()
         found: set[str] = set()
         for item in self._base.scan(document):
             if isinstance(item, Candidate):
-                found.add(self._keys.fingerprint(item.secret))
+                mark = self._keys.fingerprint(item.secret)
+                found.add(mark)
+                if own.has(mark, item.secret.reveal()):
+                    look.own.add(mark)
             yield item
-        look = _Look()
         title = f"{document.path} {document.attrs.get('title', '')}".encode("utf-8", "replace")
         for name, _ in self._names.find(title):
             look.names.setdefault(name, 0)
@@ -137,6 +150,7 @@ class Surveying:
             path=document.path,
             author=document.author or "",
             modified_at=document.modified_at,
+            own=frozenset(look.own),
             names=tuple(look.names),
             line=min((line for line in look.names.values() if line), default=0),
             lines=frozenset(look.named_lines),
@@ -171,8 +185,9 @@ class Surveying:
                 tried.add(value)
                 secret = Secret(value)
                 mark = fingerprint(secret)
-                if mark in rules and mark not in found and mark not in own.feeble:
+                if mark not in found and own.has(mark, value):
                     found.add(mark)
+                    look.own.add(mark)
                     hits.append((start, end, secret, view, rules[mark]))
             places = sorted(self._names.find(data, first, stop), key=lambda place: place[1])
             for name, at in places:
@@ -202,7 +217,7 @@ class Surveying:
             column=column,
             line_end=line,
             member=leaf.member,
-            views=() if view == "raw" else (view,),
+            views=(view,),
             before=data[max(0, start - _AROUND) : start],
             text=data[start:end],
             after=data[end : end + _AROUND],
@@ -239,8 +254,7 @@ class Knowing:
         own = self._own()
         verdicts = []
         for (_, candidate), verdict in zip(candidates, self._base.score(candidates), strict=True):
-            mark = self._keys.fingerprint(candidate.secret)
-            if mark in own.rules and mark not in own.feeble:
+            if own.has(self._keys.fingerprint(candidate.secret), candidate.secret.reveal()):
                 verdict = replace(verdict, confidence=max(verdict.confidence, 0.99), label=Label.REAL)  # noqa: PLW2901
             verdicts.append(verdict)
         return verdicts
