@@ -181,6 +181,7 @@ def show(
             rows,
             notes(loaded).get(case["rule"]),
             opened.decisions(case["finding"]),
+            checks=opened.check_history(case["finding"]),
         )
         with sink(output) as out:
             casefile.write(file, chosen, out)

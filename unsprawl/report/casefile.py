@@ -28,6 +28,8 @@ class CaseFile:
     rows: Sequence[Row]
     rule: RuleNote | None = None
     decisions: Sequence[Mapping[str, Any]] = ()
+    checks: Sequence[Mapping[str, Any]] = ()
+    """What live checks said of it, the newest first."""
 
     @property
     def why(self) -> str:
@@ -44,6 +46,10 @@ class CaseFile:
         yield "Severity", f"{case['severity']}, risk {case['risk']} of 100"
         validity = str(case["validity"])
         yield "Validity", f"{validity}: {case['evidence']}" if case["evidence"] else validity
+        if self.checks:
+            newest = self.checks[0]
+            may = f", may do: {newest['privilege']}" if newest["privilege"] else ""
+            yield "Checked", f"{newest['at'][:16]}: {newest['validity']}, {newest['evidence']}{may}"
         until = f" until {case['until']}" if case.get("until") and case["status"] == "accepted" else ""
         yield "Status", f"{case['status']}{until}"
         if self.why:
@@ -81,6 +87,7 @@ def write(file: CaseFile, format: str, out: TextIO) -> None:
             **file.case,
             "because": file.why,
             "triage": list(file.decisions),
+            "checks": list(file.checks),
             "occurrences": list(file.rows),
             "remediation": list(file.steps()),
         }
