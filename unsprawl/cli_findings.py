@@ -196,6 +196,7 @@ def show(
             opened.decisions(case["finding"]),
             list(opened.audited(subject=case["finding"])),
             opened.risk_parts(case["finding"]),
+            checks=opened.check_history(case["finding"]),
         )
         with sink(output) as out:
             casefile.write(file, chosen, out)

@@ -274,8 +274,10 @@ def _sas(_: bytes, companions: Companions) -> Result:
     """A shared access signature; its expiry stands beside it."""
     expiry = companions.get("expiry", b"").decode("ascii", "replace").replace("%3A", ":").replace("%3a", ":")
     try:
-        moment = datetime.fromisoformat(expiry)
-    except ValueError:
+        # Service Bus counts seconds, storage writes dates.
+        seconds = int(expiry) if expiry.isdigit() and len(expiry) > 8 else None
+        moment = datetime.fromisoformat(expiry) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -290,6 +292,56 @@ def _sas(_: bytes, companions: Companions) -> Result:
 def _stripe(value: bytes, _: Companions) -> Result:
     mode = "test mode" if b"_test_" in value else "live mode"
     return _unknown(mode, privilege="restricted key" if value.startswith(b"rk_") else "")
+
+
+_MODES: Final = {
+    b"test": "test mode",
+    b"live": "live mode",
+    b"prod": "production",
+    b"production": "production",
+    b"sandbox": "sandbox",
+    b"sbox": "sandbox",
+    b"sdbx": "sandbox",
+    b"development": "development",
+}
+_MODE: Final = re.compile(rb"(?:^|[_$-])(test|live|production|prod|sandbox|sbox|sdbx|development)(?=[_$-])")
+
+
+def _mode(value: bytes, _: Companions) -> Result:
+    """Payment services and others write into a key's beginning whether it moves real money."""
+    found = _MODE.search(value[:32])
+    return _unknown(_MODES[found[1]]) if found else None
+
+
+def _mapbox(value: bytes, _: Companions) -> Result:
+    """``sk.`` (JSON with the account) ``.`` (signature)."""
+    content = _object(value.partition(b".")[2].partition(b".")[0])
+    return None if content is None else _unknown(f"account {_plain(content.get('u', 'unknown'))}", exact=True)
+
+
+def _telegram(value: bytes, _: Companions) -> Result:
+    return _unknown(f"bot {value.partition(b':')[0].decode('ascii', 'replace')}")
+
+
+_NKEYS: Final = {
+    b"A": "account",
+    b"U": "user",
+    b"O": "operator",
+    b"N": "server",
+    b"C": "cluster",
+    b"X": "curve",
+}
+
+
+def _nkey(value: bytes, _: Companions) -> Result:
+    """Base32 with a CRC-16 behind it: https://docs.nats.io/running-a-nats-service/nats_admin/security/jwt"""
+    try:
+        raw = base64.b32decode(value + b"=" * (-len(value) % 8))
+    except (binascii.Error, ValueError):
+        return None
+    if binascii.crc_hqx(raw[:-2], 0).to_bytes(2, "little") != raw[-2:]:
+        return None
+    return _unknown(f"seed of a {_NKEYS.get(value[1:2], 'key')}, checksum fits", exact=True)
 
 
 def _discord(value: bytes, _: Companions) -> Result:
@@ -337,12 +389,19 @@ def _age(value: bytes, _: Companions) -> Result:
     return _unknown("checksum fits", exact=True) if chk == 1 else REFUTED
 
 
-def _pem(value: bytes, _: Companions) -> Result:
+def _pem(value: bytes, companions: Companions) -> Result:
     # The shortest, Ed25519 in PKCS #8, has 64 characters between its borders.
     if len(value) < _SHORTEST_PEM:
         return REFUTED
     evidence = privatekeys.describe(value)
-    return _unknown(evidence, exact=True) if evidence else None
+    if not evidence:
+        return None
+    if "certificate" in companions:
+        from unsprawl.detectors.judging import certificates
+
+        more = certificates.describe(value, companions["certificate"])
+        evidence += f", {more}" if more else ""
+    return _unknown(evidence, exact=True)
 
 
 def _pem_start(value: bytes, _: Companions) -> Result:
@@ -369,6 +428,9 @@ CHECKS: Final[Mapping[str, Callable[[bytes, Companions], Result]]] = {
     "grafana": _grafana,
     "json-token": _json_token,
     "jwt": _jwt,
+    "mapbox": _mapbox,
+    "mode": _mode,
+    "nkey": _nkey,
     "npm": _crc32_base62,
     "pem": _pem,
     "pem-start": _pem_start,
@@ -376,4 +438,5 @@ CHECKS: Final[Mapping[str, Callable[[bytes, Companions], Result]]] = {
     "sentry": _sentry,
     "stripe": _stripe,
     "supabase": _supabase,
+    "telegram": _telegram,
 }

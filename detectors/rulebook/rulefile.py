@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ __all__ = ["parse"]
 
 #: A rule file is written by a person. What is larger is a mistake or an attack.
 _LARGEST: Final = 4 << 20
+_HOLE: Final = r"\{(\w+)\}"
 
 
 def parse(text: bytes, name: str) -> tuple[list[Rule], list[Note]]:
@@ -272,14 +273,31 @@ class _Reader:
         """A check may be sent to the hosts it names, and to no other."""
         if check is None:
             return
-        url = check["request"]["url"]
-        for name in re.findall(r"\{(\w+)\}", url):
-            if name not in groups:
-                raise self._error(
-                    ("check", "request", "url"), f"the pattern has no group '{name}'{nearest(name, groups)}"
-                )
-        if "{" in urlsplit(url).netloc and not check["request"].get("hosts"):
+        request = check["request"]
+        for name, pattern in request.get("derive", {}).items():
+            self._regex(pattern, ("check", "request", "derive", name))
+        known = [*groups, *request.get("derive", ()), "secret"]
+        for key, value in request.items():
+            for name in _holes(value, whole=key == "json") if key not in ("derive", "hosts") else ():
+                if name not in known:
+                    raise self._error(
+                        ("check", "request", key), f"the pattern has no group '{name}'{nearest(name, known)}"
+                    )
+        if "{" in urlsplit(request["url"]).netloc and not request.get("hosts"):
             raise self._error(("check", "request"), "a url with a companion for host needs 'hosts'")
+
+
+def _holes(value: Any, *, whole: bool = False) -> Iterator[str]:
+    """The names in braces. In JSON a hole is a ``whole`` text: GraphQL has braces of its own."""
+    if isinstance(value, str):
+        found = [re.fullmatch(_HOLE, value)] if whole else re.finditer(_HOLE, value)
+        yield from (match[1] for match in found if match)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _holes(inner, whole=whole)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _holes(inner, whole=whole)
 
 
 def _words(error: Exception) -> str:

@@ -127,6 +127,11 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
                     "headers": {"type": "object", "additionalProperties": {"type": "string"}},
                     "form": {"type": "object", "additionalProperties": {"type": "string"}},
                     "json": {"type": "object"},
+                    "derive": {
+                        "type": "object",
+                        "additionalProperties": _TEXT,
+                        "description": "Parts of the secret by name: RE2, its group is the part.",
+                    },
                 },
             },
             "elsewhere": {

@@ -71,6 +71,11 @@ def test_a_crawl_checks_what_it_finds_and_verify_follows_it(
     aws.keys[ID].active = False
     (dead,) = verified(capsys, row["finding"], "--config", config, "--again")
     assert (dead["validity"], dead["before"], dead["asked"]) == ("inactive", "active", True)
+    case = json.loads(run(capsys, "findings", "show", row["finding"], "--config", config, "-f", "json")[1])
+    assert [check["validity"] for check in case["checks"]] == ["inactive", "active"]
+    page = run(capsys, "findings", "show", row["finding"], "--config", config, "-f", "table")[1]
+    assert "Checked" in page
+    assert "InvalidClientTokenId" in page
     aws.keys.clear()
     # The store alone is enough: values are opened from it. The endpoint is AWS's own again.
     (dry,) = verified(capsys, row["finding"], "--store", tmp_path / "s.db", "--dry-run", "--again")

@@ -52,6 +52,7 @@ def row(number: int = 1, **changes: Any) -> dict[str, Any]:
         "owner": None,
         "context": "token = ghp_…x9Qz",
         "because": None,
+        "evidence": None,
     } | changes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import string
 import zlib
@@ -209,3 +210,48 @@ def test_a_rule_without_a_check_and_a_huge_value_give_nothing(tmp_path: Path) ->
     assert offline.check(rules["slack.app-token"], b"x", {}) is None
     assert offline.check(rules["jwt.token"], b"x" * 100_000, {}) is None
     assert offline.check(rules["jwt.token"], fill("<jwt:valid>").encode(), {}) is not None
+
+
+def test_a_certificate_beside_a_key_says_whose_it_is_and_whether_they_belong_together(tmp_path: Path) -> None:
+    from database_servers import certificate
+
+    (tmp_path / "other").mkdir()
+    cert, key = certificate(tmp_path, "www.acme.test")
+    other, _ = certificate(tmp_path / "other", "old.acme.test")
+    own = checked("pem", key.read_text(), certificate=cert.read_text())
+    assert "belongs to the certificate of CN=www.acme.test, which is valid until 20" in own.evidence
+    wrong = checked("pem", key.read_text(), certificate=other.read_text())
+    assert "does not belong to the certificate of CN=old.acme.test" in wrong.evidence
+    escaped = checked("pem", key.read_text(), certificate=cert.read_text().replace("\n", "\\n"))
+    assert escaped.evidence == own.evidence
+    assert "certificate" not in checked("pem", key.read_text(), certificate="no such thing").evidence
+
+
+@pytest.mark.parametrize(
+    ("value", "evidence"),
+    [
+        ("sk_test_<alnum:24>", "test mode"),
+        ("rzp_live_<alnum:14>", "live mode"),
+        ("access_token$production$<alnum:16>$<alnum:32>", "production"),
+        ("pdl_sdbx_apikey_<alnum:26>", "sandbox"),
+        ("access-development-<uuid>", "development"),
+    ],
+)
+def test_a_prefix_names_the_environment(value: str, evidence: str) -> None:
+    assert checked("mode", fill(value)).evidence == evidence
+    assert run("mode", fill("sk_<alnum:30>_test_")) is None
+
+
+def test_what_else_formats_tell() -> None:
+    assert checked("telegram", "123456789:AA" + fill("<alnum:33>")).evidence == "bot 123456789"
+    assert (
+        checked("mapbox", f"sk.{encode({'u': 'acme', 'a': 'x'})}.{fill('<alnum:22>')}").evidence
+        == "account acme"
+    )
+    raw = bytes([18 << 3 | 20 >> 5 << 3, (20 << 3) & 0xFF]) + bytes(range(32))
+    seed = base64.b32encode(raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")).decode().rstrip("=")
+    assert checked("nkey", seed).exact
+    assert run("nkey", seed[:-1] + ("A" if seed[-1] != "A" else "B")) is None
+    past = checked("azure-sas", fill("<alnum:43>"), expiry="1500000000")
+    assert (past.validity, past.evidence) == (Validity.INACTIVE, "expired on 2017-07-14")
+    assert checked("azure-sas", fill("<alnum:43>"), expiry="4070908800").evidence == "expires on 2099-01-01"

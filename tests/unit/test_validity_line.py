@@ -252,7 +252,8 @@ def test_a_host_has_one_form(text: str, host: str) -> None:
     "text",
     [
      "", ".", "a..b", "-a.test", "a b", "a/b", "a@b", "a:80", "127.1", "2130706433", "0x7f.1", "1.2.3.4.5",
-     "[::1", "[1.2.3.4]", "fe80::1%eth0", "é.test", "a" * 64 + ".test", "a%2eb", "1.2.3.04"],
+     "[::1",
+     "[1.2.3.4]", "fe80::1%eth0", "é.test", "a" * 64 + ".test", "a%2eb", "1.2.3.04"],
 )  # fmt: skip
 def test_what_only_a_lenient_parser_takes_for_a_host_is_none(text: str) -> None:
     with pytest.raises(Refused):

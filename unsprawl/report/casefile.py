@@ -33,6 +33,8 @@ class CaseFile:
     """What the audit log holds of it."""
     risk: Sequence[Part] = ()
     """What the risk of its worst place is made of."""
+    checks: Sequence[Mapping[str, Any]] = ()
+    """What live checks said of it, the newest first."""
 
     @property
     def why(self) -> str:
@@ -52,6 +54,10 @@ class CaseFile:
         yield "Validity", f"{validity}: {case['evidence']}" if case["evidence"] else validity
         for entry in self.rows[0]["attrs"].get("known", ()) if self.rows else ():
             yield "Kept as", kept_as(entry)
+        if self.checks:
+            newest = self.checks[0]
+            may = f", may do: {newest['privilege']}" if newest["privilege"] else ""
+            yield "Checked", f"{newest['at'][:16]}: {newest['validity']}, {newest['evidence']}{may}"
         until = f" until {case['until']}" if case.get("until") and case["status"] == "accepted" else ""
         yield "Status", f"{case['status']}{until}"
         if self.why:
@@ -125,6 +131,7 @@ def write(file: CaseFile, format: str, out: TextIO) -> None:
                 {"name": part.name, "value": part.value, "factor": part.factor} for part in file.risk
             ],
             "triage": list(file.decisions),
+            "checks": list(file.checks),
             "occurrences": list(file.rows),
             "remediation": list(file.steps()),
         }

@@ -119,6 +119,7 @@ def _result(row: Row, rule_index: int) -> dict[str, Any]:
                 "label",
                 "environment",
                 "validity",
+                "evidence",
                 "status",
                 "source",
                 "audience",

@@ -80,6 +80,8 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     whole: bool = True
+    reason: str = ""
+    """The words behind the status. Some services say there what they mean."""
 
 
 class Ways:
@@ -275,8 +277,8 @@ def _exchanged(connection: socket.socket, origin: Origin, call: Call, seconds: f
             raise http.client.IncompleteRead(b"")
         if expected is None and not response.chunked:
             # It ends where the connection does: only JSON tells whether that was its end.
-            whole = whole and bytes(body[:1]) in (b"{", b"[")
-        return Answer(response.status, got, bytes(body[:_LARGEST]), whole)
+            whole = whole and body.startswith((b"{", b"["))
+        return Answer(response.status, got, bytes(body[:_LARGEST]), whole, response.reason[:200])
 
 
 def _words(error: Exception) -> str:

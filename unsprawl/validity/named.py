@@ -7,7 +7,7 @@ from typing import Final
 
 from unsprawl.config import Checks
 from unsprawl.detectors.rules import Rule
-from unsprawl.validity import aws, databases
+from unsprawl.validity import atlassian, aws, azure, databases, gcp, jwt, keys, registries
 from unsprawl.validity.credential import Credential, Refused
 from unsprawl.validity.probe import Plan, Planner, of_rule
 
@@ -15,11 +15,21 @@ __all__ = ["NAMED", "checkable", "plan"]
 
 #: By rule id. A named validator wins over the rule's ``check``.
 NAMED: Final[Mapping[str, Planner]] = {
+    "atlassian.api-token": atlassian.plan,
     "aws.credentials": aws.plan,
     "aws.secret-access-key": aws.plan,
+    "azure.client-secret": azure.client_secret,
+    "azure.sas-token": azure.shared_access,
+    "azure.storage-account-key": azure.storage_key,
     "database.driver-address": databases.driver_address,
     "database.pgpass": databases.pgpass,
     "database.url": databases.url,
+    "docker.config-auth": registries.docker,
+    "docker.hub-token": registries.docker,
+    "gcp.service-account-key": gcp.plan,
+    "jwt.token": jwt.plan,
+    "privatekey.pem": keys.plan,
+    "pypi.api-token": registries.pypi,
 }
 
 

@@ -31,6 +31,10 @@ def request(check: Mapping[str, Any], credential: Credential, own_hosts: tuple[s
     values = {"secret": credential.secret.text()}
     values |= {name: value.text() for name, value in credential.companions.items()}
 
+    for name, pattern in wanted.get("derive", {}).items():
+        if part := re.search(pattern, values["secret"]):
+            values[name] = part[1]
+
     def fill(template: str, escape: Callable[[str], str] = str) -> str:
         def value(match: re.Match[str]) -> str:
             name = match[1]
@@ -81,7 +85,8 @@ def _host(netloc: str, fill: Callable[..., str], of_rule: tuple[str, ...], own: 
 
 def _filled(value: Any, fill: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return fill(value)
+        # Only a whole text is a hole here: GraphQL has braces of its own.
+        return fill(value) if _HOLE.fullmatch(value) else value
     if isinstance(value, Mapping):
         return {name: _filled(inner, fill) for name, inner in value.items()}
     return [_filled(inner, fill) for inner in value] if isinstance(value, list) else value
