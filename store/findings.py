@@ -15,6 +15,7 @@ from unsprawl.errors import StoreError
 from unsprawl.secret import Keys
 from unsprawl.store import feedback, known, triage
 from unsprawl.store.connection import connect, faults, transaction
+from unsprawl.store.ledger import progress
 from unsprawl.store.met import Met, met
 from unsprawl.store.query import Filter, find, read_findings, read_rows
 from unsprawl.store.rows import timestamp
@@ -81,11 +82,21 @@ class Store:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def begin(self, job: str, config: str, detection: str, *, resume: bool = True, full: bool = False) -> Run:
+    def begin(
+        self,
+        job: str,
+        config: str,
+        detection: str,
+        *,
+        resume: bool = True,
+        full: bool = False,
+        rescan_until: float | None = None,
+    ) -> Run:
         """Continue the run of this job and configuration that never ended, or begin a new one.
 
         ``config`` is the configuration's name, ``detection`` the version of rules and model. ``full`` reads
-        everything again, whatever was seen before.
+        everything again, whatever was seen before. ``rescan_until``: what other rules have seen is read again
+        until then, on the monotonic clock, and not after.
         """
         with self._lock, faults(self.path):
             with transaction(self._connection):
@@ -94,8 +105,20 @@ class Store:
                     self._connection, job, config, detection, resume=resume, full=full, now=now
                 )
             return Run(
-                self.path, self._connection, self._lock, self._keys, self._clock, number, resumed=resumed
+                self.path,
+                self._connection,
+                self._lock,
+                self._keys,
+                self._clock,
+                number,
+                resumed=resumed,
+                rescan_until=rescan_until,
             )
+
+    def reread(self, detection: str) -> list[dict[str, Any]]:
+        """How much of each source was read by ``detection``; the rest is for the next ``crawl --rescan``."""
+        with self._lock, faults(self.path):
+            return progress(self._connection, detection)
 
     def runs(self) -> list[RunRecord]:
         """All runs, the latest first."""

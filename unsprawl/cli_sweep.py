@@ -44,6 +44,7 @@ __all__ = ["sweep"]
 
 #: What the store knows of the values is told before the reading begins, for so many values.
 _TOLD: Final = 20
+_LISTS: Final = ("hmsl", "hibp")
 
 
 @click.command(cls=Command)
@@ -55,6 +56,10 @@ _TOLD: Final = 20
 )
 @click.option("--rule", metavar="ID", help="All values of this rule, or of a pattern (`aws.*`).")
 @click.option("--author", metavar="NAME", help="All values that somebody wrote whose name holds this.")
+@click.option(
+    "--ask", type=click.Choice(_LISTS), multiple=True,
+    help="Ask a list of leaked values too: hmsl (HasMySecretLeaked) or hibp (Pwned Passwords). Repeatable.",
+)  # fmt: skip
 @click.option(
     "--store", type=click.Path(path_type=Path), metavar="FILE",
     help="The store, instead of the one the configuration names.",
@@ -72,6 +77,7 @@ def sweep(
     finding: tuple[str, ...],
     rule: str | None,
     author: str | None,
+    ask: tuple[str, ...],
     store: Path | None,
     format: str | None,
     output: Path | None,
@@ -93,6 +99,9 @@ def sweep(
 
     With --values, --paste and --finding, --since leaves out what was last modified before. With --rule and
     --author, or alone, it chooses the values: those written since.
+
+    With --ask five digits of a hash of each value go to a list of leaked values; nothing else ever leaves for
+    a third party.
 
     Ctrl-C and SIGTERM end the sweep with a report of what was found so far; SIGUSR1 writes one and goes on.
 
@@ -166,8 +175,10 @@ def sweep(
                 hint="the text holds none, or no finding was chosen whose value can be read",
             )
         job = prepare(loaded, options, keys, given, detector, opened)
-        if opened is not None:
-            stack.pop_all().close()
+    if ask:
+        from unsprawl.sweep import asked
+
+        job = asked(job, ask, inform)
     if not quiet:
         _tell_known(job.swept)
     control = Control()

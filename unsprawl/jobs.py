@@ -53,6 +53,8 @@ class Options:
     since: datetime | None = None
     full: bool = False
     debug: bool = False
+    rescan_s: float | None = None
+    """Seconds in which what other rules have seen is read again; None: all of it, in this run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Result:
     gone: int = 0
     silenced: int = 0
     """Findings that are like false positives since this run, and were not before."""
+    reread: Sequence[dict[str, Any]] = ()
+    """How much of each source was read by the present rules."""
 
     @property
     def complete(self) -> bool:
@@ -120,6 +124,7 @@ class _Steps:
     store: Path | None = None
     since: datetime | None = None
     budget: Budget = Budget()
+    rescan_until: float | None = None
 
     def build(self) -> Run:
         judge = examiner(self.detection)
@@ -151,7 +156,7 @@ class _Steps:
             return _never
         from unsprawl.store.ledger import seen_reader
 
-        return seen_reader(self.store, self.detection.keys, source, detection)
+        return seen_reader(self.store, self.detection.keys, source, detection, self.rescan_until)
 
 
 _this_thread = threading.local()
@@ -294,7 +299,8 @@ def crawl(
     )
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
-    steps = _Steps(detection, specs, path, options.since)
+    until = None if options.rescan_s is None else time.monotonic() + options.rescan_s
+    steps = _Steps(detection, specs, path, options.since, rescan_until=until)
     sources = [spec.build() for spec in specs]
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()
@@ -302,7 +308,8 @@ def crawl(
         executor_for = _executors(steps, sources, options.jobs or config.jobs, inbox, stack)
         stack.enter_context(job_lock(path, job))
         store = stack.enter_context(Store.open(path, keys))
-        run = store.begin(job, config.file.name, examiner(detection).version, full=options.full)
+        version = examiner(detection).version
+        run = store.begin(job, config.file.name, version, full=options.full, rescan_until=until)
         readable = _run(steps, sources, run, executor_for, inbox, progress)
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
@@ -318,6 +325,7 @@ def crawl(
             reopened=run.reopened,
             gone=run.gone,
             silenced=len(changed.silenced),
+            reread=store.reread(version),
         )
 
 

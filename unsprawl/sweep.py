@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from unsprawl.errors import SourceError
 from unsprawl.jobs import Options, Result
 from unsprawl.jobs import sweep as read_all
 from unsprawl.pipeline import Call, Stop
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from unsprawl.report.cases import Row
     from unsprawl.store.findings import Store
 
-__all__ = ["Control", "Hits", "Outcome", "Sweep", "prepare"]
+__all__ = ["Control", "Hits", "Outcome", "Sweep", "asked", "prepare"]
 
 _RULE: Final = "sweep.value"
 
@@ -103,6 +105,31 @@ def prepare(
     values = values_of(given)
     swept = tuple(_swept(value, keys, detector, store) for value in values)
     return Sweep(config, options, keys, Values(values), swept)
+
+
+def asked(sweep: Sweep, lists: Sequence[str], say: Callable[[str], None]) -> Sweep:
+    """With what lists of leaked values know. One that does not answer is told, and the sweep goes on."""
+    from unsprawl import leaklists
+
+    secrets = [value.secret for value in sweep.values.values]
+    leaks: dict[int, list[str]] = {}
+    for name in lists:
+        url = os.environ.get(f"UNSPRAWL_{name.upper()}_URL")
+        try:
+            if name == "hmsl":
+                token = os.environ.get("HMSL_TOKEN")
+                found = leaklists.in_public(
+                    secrets, url or leaklists.HMSL_URL, Secret(token) if token else None
+                )
+            else:
+                found = leaklists.in_breaches(secrets, url or leaklists.HIBP_URL)
+        except SourceError as error:
+            say(f"not asked: {error.message}")
+            continue
+        for leak in found:
+            leaks.setdefault(leak.number, []).append(str(leak))
+    swept = tuple(replace(one, leaks=tuple(leaks.get(one.number - 1, ()))) for one in sweep.swept)
+    return replace(sweep, swept=swept)
 
 
 def _swept(value: Value, keys: Keys, detector: ContentDetector, store: Store | None) -> Swept:
