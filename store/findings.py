@@ -200,9 +200,10 @@ class Store:
             return known.retire(self._connection, vault, since, unread, self.moment())
 
     def known(self, vault: str | None = None) -> Iterator[dict[str, Any]]:
-        """All known values as plain records, with how many findings each has; never a value."""
+        """What vaults keep as plain records, with how many findings each has; never a value."""
         with faults(self.path):
-            yield from known.read_known(self._connection, vault=vault)
+            entries = known.read_known(self._connection, vault=vault)
+            yield from (entry for entry in entries if entry["kind"] != known.INCIDENT)
 
     def met(self, fingerprint: str) -> Met:
         """Where a value was met before: findings, refused candidates, vault entries."""

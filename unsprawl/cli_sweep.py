@@ -25,7 +25,7 @@ from unsprawl.cli_options import (
 )
 from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of
 from unsprawl.cli_scan import refuse_verify
-from unsprawl.errors import ConfigError, ExitCode
+from unsprawl.errors import ConfigError, ExitCode, StoreError
 from unsprawl.report.casefile import kept_as
 from unsprawl.report.cases import tally
 from unsprawl.report.wording import counted
@@ -181,6 +181,8 @@ def sweep(
         job = asked(job, ask, inform)
     if not quiet:
         _tell_known(job.swept)
+    if loaded.store.exists():
+        _remember(loaded, keys, job.swept)
     control = Control()
 
     def write(outcome: Outcome, *, at_end: bool) -> ExitCode:
@@ -258,6 +260,22 @@ def _of_findings(
         f"not swept for: finding {finding}: its value is not kept and stands nowhere any more"
         for finding in lost.values()
     )
+
+
+def _remember(config: Config, keys: Keys, swept: Sequence[Swept]) -> None:
+    """Let the store know the fingerprints: who finds such a value later is told that it was swept for."""
+    from datetime import UTC
+
+    from unsprawl.store.findings import Store
+    from unsprawl.store.known import Swept as Remembered
+
+    day = datetime.now(UTC).date().isoformat()
+    try:
+        with Store.open(config.store, keys) as store:
+            store.remember_known([Remembered(one.fingerprint, day) for one in swept])
+    except StoreError as error:
+        # A store that can only be read is no reason not to sweep.
+        inform(f"not remembered in the store: {error.message}")
 
 
 def _tell_known(swept: Sequence[Swept]) -> None:

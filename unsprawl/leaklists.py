@@ -1,4 +1,4 @@
-"""Lists of leaked values, asked without telling the value: some digits of its hash go out, many answers return.
+"""Lists of leaked values, asked without telling the value: some digits of its hash go out, many come back.
 
 HasMySecretLeaked (GitGuardian) knows values that stood in public repositories; of the slow hash of a value
 five hexadecimal digits are sent, and what comes back can be opened with the rest of the hash alone. Pwned
