@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from unsprawl.cli import unsprawl
+from unsprawl.estate.loopback import Answer, Fault, LoopbackServer, Request, data
 from unsprawl.estate.registry_server import RegistryServer
 from unsprawl.placeholders import fill
 
@@ -167,23 +168,24 @@ def test_what_the_store_knows_is_told_before_anything_is_read(tmp_path: Path, tr
 
 
 def test_a_refused_candidate_is_known_when_it_turns_out_to_be_a_secret(tmp_path: Path, tree: Path) -> None:
-    (tree / "a.txt").write_text(f"token = {TOKEN}\n", "utf-8")
+    given = fill("<password>", "refused")
+    (tree / "b.txt").write_text(f"password = {given}\n", "utf-8")
     file = config(tmp_path)
-    text = file.read_text("utf-8") + "min_confidence: 1.0\n"
-    file.write_text(text, "utf-8")
-    given = fill("ghp_<alnum:36>", "no checksum")
-    (tree / "b.txt").write_text(f"token = {given}\n", "utf-8")
+    text = file.read_text("utf-8").replace("g[!i]*", "g[!e]*")
+    file.write_text(f"{text}min_confidence: 1.0\n", "utf-8")
     run("crawl", str(file), "--quiet")
-    from unsprawl.secret import Secret
-    from unsprawl.store.findings import Store
-    from unsprawl.store.keys import load_keys
-
-    keys = load_keys(create=False)
-    with Store.open(tmp_path / "unsprawl.db", keys, readonly=True) as store:
-        met = store.met(keys.fingerprint(Secret(given)))
-    if not met.findings:
-        assert [place["line"] for place in met.refused] == [1]
-        assert met.refused[0]["uri"].endswith("/b.txt")
+    assert not rows(run("findings", "list", "--config", str(file), "--format", "jsonl")[1])
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("unsprawl.db*"))
+    assert given.encode() not in kept
+    code, _, told = run("sweep", str(file), "--values", "-", given=f"{given}\n")
+    assert code == 1
+    (known,) = [line for line in told.splitlines() if line.startswith("known")]
+    assert known.endswith("/b.txt:1")
+    assert "held for no credential" in known
+    (tree / "b.txt").write_text("cleaned\n", "utf-8")
+    run("crawl", str(file), "--quiet")
+    told = run("sweep", str(file), "--values", "-", given=f"{given}\n")[2]
+    assert "held for no credential" not in told
 
 
 def test_the_value_of_a_finding_is_read_again_where_it_stands(tmp_path: Path, tree: Path) -> None:
@@ -234,31 +236,45 @@ def test_what_cannot_be_swept_for_is_said(
         run("sweep", str(config(tmp_path)), *arguments, given=given)
 
 
+class Slow(LoopbackServer):
+    def answer(self, request: Request) -> Answer:
+        return data({})
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_sweep_reports_what_it_found_so_far(tmp_path: Path, tree: Path, number: int) -> None:
     (tree / "a.txt").write_text(f"x {VALUE}\n", "utf-8")
-    file = config(tmp_path, held={"type": "files", "paths": ["-"]})
     output = tmp_path / "report.json"
-    arguments = [sys.executable, "-m", "unsprawl", "sweep", str(file), "--values", str(tmp_path / "v.txt")]
     (tmp_path / "v.txt").write_text(f"{VALUE}\n", "utf-8")
-    with subprocess.Popen(
-        [*arguments, "--output", str(output)],
-        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
-    ) as process:  # fmt: skip
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("hit"):
-                break
-        process.send_signal(signal.SIGUSR1)
-        for _ in range(200):
-            if output.exists():
-                break
-            time.sleep(0.05)
-        so_far = json.loads(output.read_text("utf-8"))
-        process.send_signal(number)
-        process.stderr.read()
-        process.wait(60)
+    with Slow() as server:
+        server.faults.append(Fault("", wait=20))
+        file = config(tmp_path, held={"type": "registry", "url": server.url})
+        arguments = [
+            sys.executable,
+            "-m",
+            "unsprawl",
+            "sweep",
+            str(file),
+            "--values",
+            str(tmp_path / "v.txt"),
+        ]
+        with subprocess.Popen(
+            [*arguments, "--output", str(output)], stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.startswith("hit"):
+                    break
+            process.send_signal(signal.SIGUSR1)
+            for _ in range(200):
+                if output.exists():
+                    break
+                time.sleep(0.05)
+            so_far = json.loads(output.read_text("utf-8"))
+            process.send_signal(number)
+            process.stderr.read()
+            process.wait(60)
     report = json.loads(output.read_text("utf-8"))
     assert so_far["sweep"]["partial"] is True
     assert so_far["sweep"]["copies"] == 1
