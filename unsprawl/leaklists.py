@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,17 @@ from unsprawl.secret import Secret
 from unsprawl.wire.client import Client, Fixed
 from unsprawl.wire.patience import Patience
 
-__all__ = ["HIBP_URL", "HMSL_URL", "Leak", "hmsl_hash", "hmsl_hint", "hmsl_open", "in_breaches", "in_public"]
+__all__ = [
+    "HIBP_URL",
+    "HMSL_URL",
+    "Leak",
+    "ask",
+    "hmsl_hash",
+    "hmsl_hint",
+    "hmsl_open",
+    "in_breaches",
+    "in_public",
+]
 
 HMSL_URL: Final = "https://api.hasmysecretleaked.com"
 HIBP_URL: Final = "https://api.pwnedpasswords.com"
@@ -37,6 +48,18 @@ _NONCE: Final = 12
 _SHORTEST: Final = 6
 _RANGE_LINE: Final = re.compile(r"([0-9A-F]{35}):(\d{1,10})")
 _PATIENCE: Final = Patience(attempts=4, total=60.0)
+
+
+def ask(name: str, values: Sequence[Secret]) -> list[Leak]:
+    """What the list called ``hmsl`` or ``hibp`` knows of ``values``. Raises ``SourceError``.
+
+    ``HMSL_TOKEN`` is sent if it is set; ``UNSPRAWL_HMSL_URL`` and ``UNSPRAWL_HIBP_URL`` name a proxy.
+    """
+    if name == "hmsl":
+        token = os.environ.get("HMSL_TOKEN")
+        url = os.environ.get("UNSPRAWL_HMSL_URL") or HMSL_URL
+        return in_public(values, url, Secret(token) if token else None)
+    return in_breaches(values, os.environ.get("UNSPRAWL_HIBP_URL") or HIBP_URL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,41 +9,12 @@ import os
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from leak_lists import LeakServer
 
 from unsprawl.errors import SourceError, UnreadableError
 from unsprawl.estate.loopback import Answer, LoopbackServer, Request, data
-from unsprawl.leaklists import hmsl_hash, hmsl_hint, hmsl_open, in_breaches, in_public
+from unsprawl.leaklists import hmsl_hash, hmsl_open, in_breaches, in_public
 from unsprawl.secret import Secret
-
-
-class LeakServer(LoopbackServer):
-    """Both services: the buckets of one, the ranges of the other."""
-
-    def __init__(self, leaked: dict[str, dict[str, Any]], breached: dict[str, int]) -> None:
-        super().__init__()
-        self._hashes = {hmsl_hash(value.encode()): payload for value, payload in leaked.items()}
-        self._digests = {hashlib.sha1(value.encode()).hexdigest().upper(): n for value, n in breached.items()}
-
-    def answer(self, request: Request) -> Answer:
-        if request.path == "/v1/prefixes":
-            return self._bucket(json.loads(request.body)["prefixes"])
-        prefix = request.path.rpartition("/")[2]
-        lines = [f"{digest[5:]}:{n}" for digest, n in self._digests.items() if digest.startswith(prefix)]
-        if request.headers.get("add-padding") == "true":
-            lines += [f"{os.urandom(18).hex()[:35].upper()}:0" for _ in range(800)]
-        return Answer(200, "\r\n".join(lines).encode(), {"content-type": "text/plain"})
-
-    def _bucket(self, prefixes: list[str]) -> Answer:
-        if len(prefixes) > 10:
-            return data({"detail": "too many prefixes"}, 422)
-        matches = [{"hint": os.urandom(32).hex(), "payload": base64.b64encode(os.urandom(60)).decode()}]
-        for hashed, payload in self._hashes.items():
-            if hashed.hex()[:5] in prefixes:
-                nonce = os.urandom(12)
-                sealed = nonce + AESGCM(hashed).encrypt(nonce, json.dumps(payload).encode(), None)
-                matches.append({"hint": hmsl_hint(hashed), "payload": base64.b64encode(sealed).decode()})
-        return data({"matches": matches})
 
 
 def test_the_hash_is_that_of_the_published_vector() -> None:
