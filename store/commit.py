@@ -104,9 +104,11 @@ class _Known:
 
 
 def write(
-    connection: sqlite3.Connection, run: int, started_at: str, prepared: Prepared, now: str
+    connection: sqlite3.Connection, run: int, started_at: str, prepared: Prepared, now: str, whole: str
 ) -> Committed:
-    """Write ``prepared`` within the caller's transaction."""
+    """Write ``prepared`` within the caller's transaction. ``whole``: which rules read its unit from its
+    start.
+    """
     batch = prepared.batch
     unit_id = plain(batch.unit.id)
     earlier = connection.execute(
@@ -138,9 +140,9 @@ def write(
     repeated_gaps = {flag: _write_gaps(connection, run, prepared, unit_id, flag) for flag in (False, True)}
     if prepared.cursor is not None:
         connection.execute(
-            "INSERT INTO cursors (source, unit, run, sealed) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET run = excluded.run, sealed = excluded.sealed",
-            (batch.source, unit_id, run, prepared.cursor),
+            "INSERT INTO cursors (source, unit, run, sealed, whole) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET run = excluded.run, sealed = excluded.sealed, whole = excluded.whole",
+            (batch.source, unit_id, run, prepared.cursor, whole),
         )
     if not ended:
         counts = Counts(

@@ -16,6 +16,7 @@ from unsprawl.records import Check
 from unsprawl.secret import Keys
 from unsprawl.store import audit, checks, feedback, known, lifecycle, owners, places, triage, watch
 from unsprawl.store.connection import connect, faults, transaction
+from unsprawl.store.ledger import progress
 from unsprawl.store.met import Met, met
 from unsprawl.store.outbox import Outbox
 from unsprawl.store.places import Look, Place
@@ -94,11 +95,21 @@ class Store:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def begin(self, job: str, config: str, detection: str, *, resume: bool = True, full: bool = False) -> Run:
+    def begin(
+        self,
+        job: str,
+        config: str,
+        detection: str,
+        *,
+        resume: bool = True,
+        full: bool = False,
+        rescan_until: float | None = None,
+    ) -> Run:
         """Continue the run of this job and configuration that never ended, or begin a new one.
 
         ``config`` is the configuration's name, ``detection`` the version of rules and model. ``full`` reads
-        everything again, whatever was seen before.
+        everything again, whatever was seen before. ``rescan_until``: what other rules have seen is read again
+        until then, on the monotonic clock, and not after.
         """
         with self._lock, faults(self.path):
             with transaction(self._connection):
@@ -107,13 +118,25 @@ class Store:
                     self._connection, job, config, detection, resume=resume, full=full, now=now
                 )
             return Run(
-                self.path, self._connection, self._lock, self._keys, self._clock, number, resumed=resumed
+                self.path,
+                self._connection,
+                self._lock,
+                self._keys,
+                self._clock,
+                number,
+                resumed=resumed,
+                rescan_until=rescan_until,
             )
 
     @property
     def outbox(self) -> Outbox:
         """What has to be told to whom."""
         return Outbox(self.path, self._connection, self._lock, self._keys, self._clock)
+
+    def reread(self, detection: str) -> list[dict[str, Any]]:
+        """How much of each source was read by ``detection``; the rest is for the next ``crawl --rescan``."""
+        with self._lock, faults(self.path):
+            return progress(self._connection, detection)
 
     def runs(self) -> list[RunRecord]:
         """All runs, the latest first."""
@@ -220,9 +243,10 @@ class Store:
             return known.retire(self._connection, vault, since, unread, self.moment())
 
     def known(self, vault: str | None = None) -> Iterator[dict[str, Any]]:
-        """All known values as plain records, with how many findings each has; never a value."""
+        """What vaults keep as plain records, with how many findings each has; never a value."""
         with faults(self.path):
-            yield from known.read_known(self._connection, vault=vault)
+            entries = known.read_known(self._connection, vault=vault)
+            yield from (entry for entry in entries if entry["kind"] != known.INCIDENT)
 
     def met(self, fingerprint: str) -> Met:
         """Where a value was met before: findings, refused candidates, vault entries."""

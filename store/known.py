@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from unsprawl.store.findings import Store
 
-__all__ = ["Entry", "KnownLedger", "read_known", "remember", "retire"]
+__all__ = ["INCIDENT", "Entry", "KnownLedger", "Swept", "read_known", "remember", "retire"]
+
+#: The kind of what is no vault's: values that somebody swept for, by the day.
+INCIDENT: Final = "incident"
 
 _COLUMNS: Final = (
     "vault, kind, path, key, version, max(current) AS current, min(first_seen) AS first_seen,"
@@ -40,6 +44,19 @@ class Entry(Protocol):
     def version(self) -> str: ...
     @property
     def current(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A value that was swept for on a ``path``: a day."""
+
+    fingerprint: str
+    path: str
+    vault: str = "sweep"
+    kind: str = INCIDENT
+    key: str = ""
+    version: str = ""
+    current: bool = True
 
 
 def remember(connection: sqlite3.Connection, entries: Iterable[Entry], now: str) -> None:

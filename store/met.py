@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, Final
 
-from unsprawl.store.known import read_known
+from unsprawl.store.known import INCIDENT, read_known
 from unsprawl.store.prepare import SEVERITIES
 from unsprawl.store.refused import read_refused
 from unsprawl.store.triage import EFFECTIVE, TOLD_FROM
@@ -36,6 +36,5 @@ def met(connection: sqlite3.Connection, fingerprint: str) -> Met:
     found = [dict(zip(names, record, strict=True)) for record in cursor]
     for case in found:
         case["severity"] = str(SEVERITIES[case["severity"] - 1])
-    return Met(
-        tuple(found), tuple(read_refused(connection, fingerprint)), tuple(read_known(connection, fingerprint))
-    )
+    kept = (entry for entry in read_known(connection, fingerprint) if entry["kind"] != INCIDENT)
+    return Met(tuple(found), tuple(read_refused(connection, fingerprint)), tuple(kept))

@@ -15,7 +15,7 @@ from unsprawl import globs
 from unsprawl.errors import ConfigError
 from unsprawl.records import Audience, Environment, Label, Occurrence, Validity
 from unsprawl.secret import Keys
-from unsprawl.store.known import read_known
+from unsprawl.store.known import INCIDENT, read_known
 from unsprawl.store.prepare import SEVERITIES, VALIDITIES
 from unsprawl.store.risk import Exposure, Part, parts, privilege_of, product, urgency
 from unsprawl.store.rows import row
@@ -181,22 +181,30 @@ def _rows(
 
 
 class _Vaults:
-    """Tells of an occurrence which vault entries hold its value; rows come finding by finding."""
+    """Tells of an occurrence which vault entries hold its value, and when it was swept for.
+
+    Rows come finding by finding.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._any = connection.execute("SELECT 1 FROM known LIMIT 1").fetchone() is not None
-        self._last: tuple[str, list[dict[str, Any]]] = ("", [])
+        self._last: tuple[str, dict[str, Any]] = ("", {})
 
     def told(self, occurrence: Occurrence) -> Occurrence:
         if not self._any:
             return occurrence
         if self._last[0] != occurrence.fingerprint:
-            entries = read_known(self._connection, occurrence.fingerprint)
-            short = [{name: entry[name] for name in _TOLD_OF_KNOWN} for entry in entries]
-            self._last = (occurrence.fingerprint, short)
-        known = self._last[1]
-        return replace(occurrence, attrs={**occurrence.attrs, "known": known}) if known else occurrence
+            more: dict[str, Any] = {}
+            for entry in read_known(self._connection, occurrence.fingerprint):
+                if entry["kind"] == INCIDENT:
+                    more.setdefault("swept", []).append(entry["path"])
+                else:
+                    short = {name: entry[name] for name in _TOLD_OF_KNOWN}
+                    more.setdefault("known", []).append(short)
+            self._last = (occurrence.fingerprint, more)
+        more = self._last[1]
+        return replace(occurrence, attrs={**occurrence.attrs, **more}) if more else occurrence
 
 
 def _occurrence(columns: list[Any], clear: str | None) -> Occurrence:

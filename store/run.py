@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -62,7 +63,10 @@ class Run:
         number: int,
         *,
         resumed: bool,
+        rescan_until: float | None = None,
     ) -> None:
+        self._rescan_until = rescan_until
+        self._whole: dict[tuple[str, str], str] = {}
         self._path = path
         self._connection = connection
         self._lock = lock
@@ -104,16 +108,33 @@ class Run:
     def cursor(self, source: str, unit_id: str) -> Cursor | None:
         with self._reading() as connection:
             row = connection.execute(
-                "SELECT c.sealed FROM cursors c JOIN runs r ON r.id = c.run WHERE c.source = ? AND c.unit = ?"
-                " AND r.detection = ? AND (c.run = ? OR NOT ?)",
-                (source, plain(unit_id), self.detection, self._number, self.full),
+                "SELECT c.sealed, c.run, coalesce(c.whole, r.detection) FROM cursors c"
+                " JOIN runs r ON r.id = c.run WHERE c.source = ? AND c.unit = ?",
+                (source, plain(unit_id)),
             ).fetchone()
-        return None if row is None else open_cursor(self._keys, source, unit_id, row[0])
+        sealed, run, whole = row or (None, 0, "")
+        begun = run == self._number
+        if sealed is None or not (begun or self._goes_on(whole)):
+            # From its start, by the present rules.
+            self._whole[source, unit_id] = self.detection
+            return None
+        self._whole[source, unit_id] = self.detection if whole == self.detection else ""
+        return open_cursor(self._keys, source, unit_id, sealed)
+
+    def _goes_on(self, whole: str) -> bool:
+        """Whether a unit is read on from where an earlier run left it, which had read it by ``whole``."""
+        if self.full:
+            return False
+        return whole == self.detection or self._late()
+
+    def _late(self) -> bool:
+        """Whether the time of a rolling re-read is up."""
+        return self._rescan_until is not None and time.monotonic() >= self._rescan_until
 
     def seen(self, source: str) -> Seen:
         if self.full:
             return _never
-        return seen_reader(self._path, self._keys, source, self.detection)
+        return seen_reader(self._path, self._keys, source, self.detection, self._rescan_until)
 
     def commit(
         self, batch: Batch, alongside: Callable[[sqlite3.Connection, str], object] | None = None
@@ -122,7 +143,8 @@ class Run:
         prepared = prepare(self._keys, batch)
         with self._writing() as connection:
             now = timestamp(self._clock())
-            committed = write(connection, self._number, self.started_at, prepared, now)
+            whole = self._whole.get((batch.source, batch.unit.id), self.detection)
+            committed = write(connection, self._number, self.started_at, prepared, now, whole)
             if alongside is not None:
                 alongside(connection, now)
             return committed

@@ -38,6 +38,7 @@ def coverage(
     """
     from unsprawl.report import escape
     from unsprawl.report.export import coverage_record
+    from unsprawl.report.wording import reread
 
     chosen = choose_format(format, output)
     if chosen not in _FORMATS:
@@ -49,6 +50,7 @@ def coverage(
             known = ", ".join(each.id for each in runs[:5]) or "none yet"
             raise ConfigError(f"there is no run {run}", hint=f"the latest runs: {known}")
         rows = opened.coverage(record.id) if record else []
+        again = opened.reread(record.detection) if record else []
         records = (coverage_record(row) for row in rows)
         if chosen == "json":
             head = {
@@ -59,7 +61,7 @@ def coverage(
                 "finished_at": record.finished_at if record else None,
                 "complete": bool(record) and all(row.status == "complete" for row in rows),
             }
-            out.write(escape.json_line(head | {"coverage": list(records)}) + "\n")
+            out.write(escape.json_line(head | {"reread": again, "coverage": list(records)}) + "\n")
         elif chosen == "jsonl":
             out.writelines(escape.json_line(each) + "\n" for each in records)
         elif chosen == "table":
@@ -72,6 +74,8 @@ def coverage(
             else:
                 out.write("No run yet.\n")
             draw(rows, out)
+            if told := reread(again):
+                out.write(f"Read {told}\n")
         else:
             from unsprawl.report.tables import records as listed
 

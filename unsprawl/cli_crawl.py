@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from unsprawl.cli_options import (
+    DURATION,
     Command,
     debug_option,
     detection_options,
@@ -37,6 +38,15 @@ __all__ = ["crawl", "summary"]
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--full", is_flag=True, help="Read everything again, also what did not change.")
 @click.option(
+    "--rescan",
+    is_flag=True,
+    help="After new rules: read old text again bit by bit, in as many runs as it takes.",
+)
+@click.option(
+    "--rescan-for", type=DURATION, default="1h", show_default=True, metavar="TIME",
+    help="With --rescan: how long a run reads old text again (30m, 2h).",
+)  # fmt: skip
+@click.option(
     "--store",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -51,6 +61,8 @@ __all__ = ["crawl", "summary"]
 def crawl(
     config: Path,
     full: bool,
+    rescan: bool,
+    rescan_for: float,
     store: Path | None,
     format: str | None,
     output: Path | None,
@@ -70,6 +82,10 @@ def crawl(
     that was killed goes on where it stopped when the same command is run again. One failing source never
     stops the others.
 
+    When the rules or the model have changed, everything is read again by them. With --rescan that is spread
+    over runs: what is new and changed is read as always, and of the rest as much as --rescan-for allows.
+    `unsprawl coverage` shows how far it is.
+
     Prints a summary; with --format or --output also all findings of the store.
 
     Examples:
@@ -77,6 +93,7 @@ def crawl(
       unsprawl crawl nightly.yaml --quiet --fail-on high
       unsprawl crawl nightly.yaml --output report.html
       unsprawl crawl nightly.yaml --full
+      unsprawl crawl nightly.yaml --rescan --rescan-for 2h
 
     Exit codes:
       0  complete, and nothing at or above --fail-on
@@ -87,6 +104,8 @@ def crawl(
     """  # fmt: skip
     from unsprawl.config import load
 
+    if full and rescan:
+        raise click.UsageError("--full reads everything in this run, --rescan in several: leave one out")
     loaded = load(config)
     if store is not None:
         loaded = dataclasses.replace(loaded, store=store.absolute())
@@ -107,6 +126,7 @@ def crawl(
         since=since,
         verify=verify if verify is not None else loaded.verify,
         debug=session().debug,
+        rescan_s=rescan_for if rescan else None,
     )
     session().when_stopped = "what was read is kept: run the same command again to go on"
     with watching(quiet) as progress:
@@ -140,7 +160,7 @@ def _alerts(told: Told) -> str:
 
 def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: TextIO) -> None:
     """What a person wants to know in the morning: what is new, what was read, what to do next."""
-    from unsprawl.report.wording import severities, size
+    from unsprawl.report.wording import reread, severities, size
 
     worst = severities(counts.open_severity)
     still_open = sum(counts.open_severity.values())
@@ -165,6 +185,7 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
             f"{totals.documents:,} documents, {size(totals.read_bytes)} in {result.seconds:.1f} s",
         ),
         ("Unchanged", f"{totals.unchanged:,} documents, not read again"),
+        *([("Reread", reread(result.reread))] if reread(result.reread) else []),
         (
             "Coverage",
             ", ".join(f"{count} {name}" for name, count in sorted(states.items())) or "nothing to read",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,11 +20,12 @@ from unsprawl.cli_options import (
 )
 from unsprawl.cli_report import choose_format, sink
 from unsprawl.cli_store import reading
-from unsprawl.errors import ConfigError, ExitCode
+from unsprawl.errors import ConfigError, ExitCode, SourceError
 from unsprawl.report.wording import counted
 
 if TYPE_CHECKING:
     from unsprawl.config import Config
+    from unsprawl.keepers.entries import Kept
     from unsprawl.keepers.sync import Synced
 
 __all__ = ["known"]
@@ -47,12 +50,17 @@ def known() -> None:
     "--only", multiple=True, metavar="NAME", help="Only this keeper of the configuration. Repeatable."
 )
 @click.option(
+    "--ask", type=click.Choice(("hmsl", "hibp")), multiple=True,
+    help="Ask a list of leaked values for each current one, without telling it: hmsl (HasMySecretLeaked) or "
+         "hibp (Pwned Passwords). Repeatable.",
+)  # fmt: skip
+@click.option(
     "--store", type=click.Path(path_type=Path), metavar="FILE",
     help="The store, instead of the one the configuration names.",
 )  # fmt: skip
 @quiet_option
 @debug_option
-def sync(config: Path, only: tuple[str, ...], store: Path | None, quiet: bool) -> int:
+def sync(config: Path, only: tuple[str, ...], ask: tuple[str, ...], store: Path | None, quiet: bool) -> int:
     """Read the vaults that a configuration names under `known:`.
 
     HashiCorp Vault and OpenBao (KV versions 1 and 2), AWS Secrets Manager, parameters of AWS Systems Manager,
@@ -61,9 +69,11 @@ def sync(config: Path, only: tuple[str, ...], store: Path | None, quiet: bool) -
     Examples:
       unsprawl known sync nightly.yaml
       unsprawl known sync nightly.yaml --only production
+      unsprawl known sync nightly.yaml --ask hmsl
 
-    Exit codes: 0 all was read, 2 a wrong option or configuration, 3 something could not be read, 4 the store
-    or its key failed, or nothing could be read at all.
+    Exit codes: 0 all was read, 1 a list of leaked values knows a current one, 2 a wrong option or
+    configuration, 3 something could not be read or asked, 4 the store or its key failed, or nothing could be
+    read at all.
     """
     from unsprawl.config import load
     from unsprawl.detectors.detector import build
@@ -79,10 +89,15 @@ def sync(config: Path, only: tuple[str, ...], store: Path | None, quiet: bool) -
     keys = load_keys(loaded.key, create=not path.exists())
     detector = build(loaded.rules, loaded.exclude_rules)
     done: list[Synced] = []
+    leaked, silent = 0, False
     with Store.open(path, keys) as opened:
         ledger = KnownLedger(opened)
         for keeper in keepers:
-            one = read(keeper, ledger, keys, lambda value: of_text(value, "value", detector))
+            lists = _Lists(keeper.name, ask)
+            inner = partial(of_text, name="value", detector=detector)
+            one = read(keeper, ledger, keys, inner, lists if ask else None)
+            leaked += lists.leaked
+            silent = silent or lists.silent
             done.append(one)
             if not quiet:
                 inform(_line(one))
@@ -90,9 +105,33 @@ def sync(config: Path, only: tuple[str, ...], store: Path | None, quiet: bool) -
         for gap in one.gaps:
             if not gap.excluded:
                 inform(f"not read: {gap.uri}: {gap.reason}" + (f"; {gap.hint}" if gap.hint else ""))
-    if all(one.complete for one in done):
-        return int(ExitCode.CLEAN)
+    if all(one.complete for one in done) and not silent:
+        return int(ExitCode.FINDINGS if leaked else ExitCode.CLEAN)
     return int(ExitCode.INCOMPLETE if any(one.values for one in done) else ExitCode.FAILED)
+
+
+class _Lists:
+    """Asks the chosen lists, and tells what they know at once."""
+
+    def __init__(self, vault: str, names: Sequence[str]) -> None:
+        self._vault, self._names = vault, names
+        self.leaked = 0
+        self.silent = False
+
+    def __call__(self, kept: Sequence[Kept]) -> None:
+        from unsprawl import leaklists
+
+        for name in () if self.silent else self._names:
+            try:
+                leaks = leaklists.ask(name, [one.secret for one in kept])
+            except SourceError as error:
+                self.silent = True
+                inform(f"not asked: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+                continue
+            self.leaked += len(leaks)
+            for leak in leaks:
+                one = kept[leak.number]
+                inform(f"leaked  {self._vault}:{one.path} {one.key}  {leak}")
 
 
 def _chosen(config: Config, only: tuple[str, ...]) -> list[Any]:

@@ -18,6 +18,7 @@ from unsprawl.report.escape import plain
 
 __all__ = [
     "DEFAULT_STORE",
+    "DURATION",
     "FORMATS",
     "Command",
     "Group",
@@ -60,6 +61,25 @@ class Moment(click.ParamType[datetime]):
 
 
 _MOMENT: Final = Moment()
+
+
+class Duration(click.ParamType[float]):
+    """How long: ``90s``, ``30m``, ``2h``, ``1d``; in seconds."""
+
+    name = "duration"
+    _TEXT = re.compile(r"(\d{1,6})([smhd])")
+    _SECONDS: ClassVar = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = self._TEXT.fullmatch(value)
+        if match is None:
+            self.fail(f"{value!r} is no duration: write 90s, 30m or 2h", param, ctx)
+        return int(match[1]) * self._SECONDS[match[2]]
+
+
+DURATION: Final = Duration()
 
 
 class _Taught(click.Command):

@@ -24,7 +24,7 @@ from unsprawl.cli_options import (
     session,
 )
 from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of
-from unsprawl.errors import ConfigError, ExitCode
+from unsprawl.errors import ConfigError, ExitCode, StoreError
 from unsprawl.report.casefile import kept_as
 from unsprawl.report.cases import tally
 from unsprawl.report.wording import counted
@@ -43,6 +43,7 @@ __all__ = ["sweep"]
 
 #: What the store knows of the values is told before the reading begins, for so many values.
 _TOLD: Final = 20
+_LISTS: Final = ("hmsl", "hibp")
 
 
 @click.command(cls=Command)
@@ -54,6 +55,10 @@ _TOLD: Final = 20
 )
 @click.option("--rule", metavar="ID", help="All values of this rule, or of a pattern (`aws.*`).")
 @click.option("--author", metavar="NAME", help="All values that somebody wrote whose name holds this.")
+@click.option(
+    "--ask", type=click.Choice(_LISTS), multiple=True,
+    help="Ask a list of leaked values too: hmsl (HasMySecretLeaked) or hibp (Pwned Passwords). Repeatable.",
+)  # fmt: skip
 @click.option(
     "--store", type=click.Path(path_type=Path), metavar="FILE",
     help="The store, instead of the one the configuration names.",
@@ -71,6 +76,7 @@ def sweep(
     finding: tuple[str, ...],
     rule: str | None,
     author: str | None,
+    ask: tuple[str, ...],
     store: Path | None,
     format: str | None,
     output: Path | None,
@@ -92,6 +98,9 @@ def sweep(
 
     With --values, --paste and --finding, --since leaves out what was last modified before. With --rule and
     --author, or alone, it chooses the values: those written since.
+
+    With --ask five digits of a hash of each value go to a list of leaked values; nothing else ever leaves for
+    a third party.
 
     Ctrl-C and SIGTERM end the sweep with a report of what was found so far; SIGUSR1 writes one and goes on.
 
@@ -165,10 +174,14 @@ def sweep(
                 hint="the text holds none, or no finding was chosen whose value can be read",
             )
         job = prepare(loaded, options, keys, given, detector, opened)
-        if opened is not None:
-            stack.pop_all().close()
+    if ask:
+        from unsprawl.sweep import asked
+
+        job = asked(job, ask, inform)
     if not quiet:
         _tell_known(job.swept)
+    if loaded.store.exists():
+        _remember(loaded, keys, job.swept)
     control = Control()
 
     def write(outcome: Outcome, *, at_end: bool) -> ExitCode:
@@ -246,6 +259,22 @@ def _of_findings(
         f"not swept for: finding {finding}: its value is not kept and stands nowhere any more"
         for finding in lost.values()
     )
+
+
+def _remember(config: Config, keys: Keys, swept: Sequence[Swept]) -> None:
+    """Let the store know the fingerprints: who finds such a value later is told that it was swept for."""
+    from datetime import UTC
+
+    from unsprawl.store.findings import Store
+    from unsprawl.store.known import Swept as Remembered
+
+    day = datetime.now(UTC).date().isoformat()
+    try:
+        with Store.open(config.store, keys) as store:
+            store.remember_known([Remembered(one.fingerprint, day) for one in swept])
+    except StoreError as error:
+        # A store that can only be read is no reason not to sweep.
+        inform(f"not remembered in the store: {error.message}")
 
 
 def _tell_known(swept: Sequence[Swept]) -> None:

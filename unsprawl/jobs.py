@@ -68,6 +68,8 @@ class Options:
     full: bool = False
     verify: bool = False
     debug: bool = False
+    rescan_s: float | None = None
+    """Seconds in which what other rules have seen is read again; None: all of it, in this run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,8 @@ class Result:
     """What the channels of the configuration were told, and why anything still waits."""
     anchor: str = ""
     """Where the audit log of the store ended, for the report to carry."""
+    reread: Sequence[dict[str, Any]] = ()
+    """How much of each source was read by the present rules."""
 
     @property
     def complete(self) -> bool:
@@ -141,6 +145,7 @@ class _Steps:
     store: Path | None = None
     since: datetime | None = None
     budget: Budget = Budget()
+    rescan_until: float | None = None
 
     def build(self) -> Run:
         judge = examiner(self.detection)
@@ -172,7 +177,7 @@ class _Steps:
             return _never
         from unsprawl.store.ledger import seen_reader
 
-        return seen_reader(self.store, self.detection.keys, source, detection)
+        return seen_reader(self.store, self.detection.keys, source, detection, self.rescan_until)
 
 
 _this_thread = threading.local()
@@ -345,7 +350,8 @@ def crawl(
     detection = detection_of(config, options, keys)
     specs = tuple(_SourceSpec(name, source.type, source.config) for name, source in config.sources.items())
     path = config.store
-    steps = _Steps(detection, specs, path, options.since)
+    until = None if options.rescan_s is None else time.monotonic() + options.rescan_s
+    steps = _Steps(detection, specs, path, options.since, rescan_until=until)
     sources = [spec.build() for spec in specs]
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()
@@ -353,7 +359,8 @@ def crawl(
         executor_for = _executors(steps, sources, options.jobs or config.jobs, inbox, stack)
         stack.enter_context(job_lock(path, job))
         store = stack.enter_context(Store.open(path, keys))
-        run = store.begin(job, config.file.name, examiner(detection).version, full=options.full)
+        version = examiner(detection).version
+        run = store.begin(job, config.file.name, version, full=options.full, rescan_until=until)
         readable = _run(steps, sources, run, executor_for, inbox, progress)
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
@@ -375,6 +382,7 @@ def crawl(
             checked=checked,
             told=told,
             anchor=str(store.anchor() or ""),
+            reread=store.reread(version),
         )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from unsprawl.errors import SourceError
 from unsprawl.jobs import Options, Result
 from unsprawl.jobs import sweep as read_all
 from unsprawl.pipeline import Call, Stop
@@ -16,13 +17,14 @@ from unsprawl.secret import Keys, Secret
 if TYPE_CHECKING:
     from unsprawl.config import Config
     from unsprawl.detectors.detector import ContentDetector
+    from unsprawl.detectors.rules import Rule
     from unsprawl.detectors.values.engine import Values
     from unsprawl.detectors.values.forms import Value
     from unsprawl.pipeline import Progress
     from unsprawl.report.cases import Row
     from unsprawl.store.findings import Store
 
-__all__ = ["Control", "Hits", "Outcome", "Sweep", "prepare"]
+__all__ = ["Control", "Hits", "Outcome", "Sweep", "asked", "prepare"]
 
 _RULE: Final = "sweep.value"
 
@@ -100,21 +102,38 @@ def prepare(
     from unsprawl.detectors.values.engine import Values
     from unsprawl.detectors.values.forms import values_of
 
-    values = values_of(given)
-    swept = tuple(_swept(value, keys, detector, store) for value in values)
+    kinds = {one.data: _kind(one.secret, detector) for one in values_of(given)}
+    values = values_of(Secret(value, rule.prefix if rule else "") for value, rule in kinds.items())
+    swept = tuple(_swept(value, kinds[value.data], keys, store) for value in values)
     return Sweep(config, options, keys, Values(values), swept)
 
 
-def _swept(value: Value, keys: Keys, detector: ContentDetector, store: Store | None) -> Swept:
+def asked(sweep: Sweep, lists: Sequence[str], say: Callable[[str], None]) -> Sweep:
+    """With what lists of leaked values know. One that does not answer is told, and the sweep goes on."""
+    from unsprawl import leaklists
+
+    secrets = [value.secret for value in sweep.values.values]
+    leaks: dict[int, list[str]] = {}
+    for name in lists:
+        try:
+            found = leaklists.ask(name, secrets)
+        except SourceError as error:
+            say(f"not asked: {error.message}")
+            continue
+        for leak in found:
+            leaks.setdefault(leak.number, []).append(str(leak))
+    swept = tuple(replace(one, leaks=tuple(leaks.get(one.number - 1, ()))) for one in sweep.swept)
+    return replace(sweep, swept=swept)
+
+
+def _swept(value: Value, rule: Rule | None, keys: Keys, store: Store | None) -> Swept:
     from unsprawl.detectors.values.engine import RULE
 
-    rule = _kind(value.secret, detector)
-    secret = Secret(value.data, rule.prefix if rule else "")
-    fingerprint = keys.fingerprint(secret)
+    fingerprint = keys.fingerprint(value.secret)
     met = store.met(fingerprint) if store else None
     return Swept(
         number=value.number + 1,
-        secret=secret.preview,
+        secret=value.secret.preview,
         fingerprint=fingerprint,
         kind=rule.id if rule else "",
         name=rule.name if rule else "",
@@ -125,7 +144,7 @@ def _swept(value: Value, keys: Keys, detector: ContentDetector, store: Store | N
     )
 
 
-def _kind(secret: Secret, detector: ContentDetector) -> Any:
+def _kind(secret: Secret, detector: ContentDetector) -> Rule | None:
     """The rule whose format the whole value has; None for what only its surroundings would tell."""
     for item in detector.scan(Document(uri="value:", body=secret.reveal())):
         if not isinstance(item, Skipped) and item.secret == secret:

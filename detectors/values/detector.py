@@ -74,5 +74,7 @@ def _shown(hit: Sighting) -> Sighting:
     match = cast(Found, hit.match)
     value = match.value.data
     views = tuple(view for view in (*hit.views, match.view) if view != "raw") if match.view else hit.views
-    made = replace(match, start=0, end=len(value), groups={})
+    # The public prefix of its format identifies the kind of the value: it may be shown.
+    rule = replace(match.rule, prefix=match.value.secret.prefix)
+    made = replace(match, rule=rule, start=0, end=len(value), groups={})
     return replace(hit, match=made, text=value, views=tuple(dict.fromkeys(views)), derived=True, locate=None)

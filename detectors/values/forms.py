@@ -35,7 +35,7 @@ _MOST: Final = 100_000
 _PIECE_LEAST: Final = 5
 _PIECE_MOST: Final = 10
 #: More pieces of one value are not looked for: whoever splits it into more, splits it everywhere.
-_PIECES: Final = 8
+_PIECES: Final = 5
 #: Of an encoding its end is enough: the view reads the rest.
 _ENOUGH: Final = 16
 #: Bytes of a private key's body that are looked for, at three places: whatever its lines, one is whole.
@@ -171,7 +171,10 @@ def _pieces(value: bytes) -> Iterator[bytes]:
 
 
 def _escaped(value: bytes) -> list[tuple[bytes, str]]:
-    """What programs write for the value, where that is something else, and the view that would undo it."""
+    """What programs write for the value, where that is something else, and the view that would undo it.
+
+    A value of which every character is escaped tells of itself, except in entities.
+    """
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
@@ -179,10 +182,7 @@ def _escaped(value: bytes) -> list[tuple[bytes, str]]:
     percent, entity, string = quote(text, safe=""), html.escape(text), json.dumps(text)[1:-1]
     plain = json.dumps(text, ensure_ascii=False)[1:-1]
     found = {
-        "percent": (
-            *(percent, _lower(percent), quote(text, safe="/"), quote_plus(text)),
-            *("".join(f"%{byte:02X}" for byte in value), "".join(f"%{byte:02x}" for byte in value)),
-        ),
+        "percent": (*(percent, _lower(percent), quote(text, safe="/"), quote_plus(text)),),
         "entity": (
             *(entity, entity.replace("&#x27;", "&#39;"), html.escape(text, quote=False)),
             "".join(f"&#{ord(char)};" for char in text),
@@ -190,8 +190,6 @@ def _escaped(value: bytes) -> list[tuple[bytes, str]]:
         ),
         "escape": (
             *(string, plain, string.replace("/", "\\/"), plain.replace("'", "\\'").replace('\\"', '"')),
-            *("".join(f"\\u{ord(char):04{form}}" for char in text) for form in "xX"),
-            *("".join(f"\\x{byte:02{form}}" for byte in value) for form in "xX"),
         ),
     }
     return [

@@ -270,3 +270,21 @@ def test_a_killed_sync_leaves_nothing_replaced(tmp_path: Path) -> None:
     assert dataclasses.is_dataclass(met)
     with sqlite3.connect(tmp_path / "s.db") as connection:
         assert connection.execute("SELECT count(*) FROM known").fetchone() == (3,)
+
+
+def test_a_list_of_leaked_values_is_asked_for_current_ones_alone(
+    tmp_path: Path, vault: VaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leak_lists import LeakServer
+
+    vault.v2["secret/app"] = [{"key": "old-value-1234"}, {"key": "correct-horse-1", "other": "fine-value-99"}]
+    known = {"bank": {"type": "vault", "url": vault.url, "token": "${VAULT_OF_A_TEST}"}}
+    config = configured(tmp_path, known, monkeypatch)
+    leaks = {"correct-horse-1": {"c": 3, "l": None}, "old-value-1234": {"c": 9, "l": None}}
+    with LeakServer(leaks, {}) as server:
+        monkeypatch.setenv("UNSPRAWL_HMSL_URL", server.url)
+        code, _, told = run("known", "sync", str(config), "--ask", "hmsl")
+    assert code == 1
+    (line,) = [line for line in told.splitlines() if line.startswith("leaked")]
+    assert line == "leaked  bank:secret/app key  HasMySecretLeaked: 3 times"
+    assert run("known", "sync", str(config), "--ask", "hmsl")[0] == 3

@@ -15,6 +15,7 @@ import yaml
 from unsprawl import config, records, yamltext
 from unsprawl.config import AcceptedGap, ConfigFile, SourceConfig, Watchlist, load
 from unsprawl.errors import ConfigError, ExitCode
+from unsprawl.keeper_settings import SETTINGS
 from unsprawl.plugins import build_source, source_type, source_types
 from unsprawl.references import FORMS
 from unsprawl.store.sink import Coverage
@@ -142,6 +143,31 @@ def test_what_the_example_leaves_commented_is_valid_too(tmp_path: Path) -> None:
     assert {"key", "seal", "jobs", "rules"} <= set(yaml.safe_load(text))
     (tmp_path / "nightly.yaml").write_text(text, "utf-8")
     load(tmp_path / "nightly.yaml")
+
+
+SWEEP = ROOT / "configs" / "sweep.yaml"
+
+
+def test_the_sweep_example_is_valid_with_what_it_leaves_commented(tmp_path: Path) -> None:
+    loaded = load(SWEEP)
+    assert {source.type for source in loaded.sources.values()} >= {"slack", "jira", "files", "registry"}
+    assert [keeper.type for keeper in loaded.known] == ["vault"]
+    text = re.sub(r"^( *)# ([a-z_]+: .*)$", r"\1\2", SWEEP.read_text("utf-8"), flags=re.MULTILINE)
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("yaml-language-server"))
+    (tmp_path / "sweep.yaml").write_text(text, "utf-8")
+    assert load(tmp_path / "sweep.yaml").jobs == 8
+    from unsprawl import yamltext
+
+    content, _ = yamltext.parse(text, "sweep.yaml")
+    assert list(validator().iter_errors(content)) == []
+
+
+def test_every_keeper_and_key_is_documented() -> None:
+    page = table(section((ROOT / "docs" / "known.md").read_text("utf-8"), "Keepers"))
+    assert set(page) == set(SETTINGS)
+    for name, kind in SETTINGS.items():
+        documented = set(re.findall(r"`(\w+)`", page[name][0]))
+        assert documented == keys(kind) - {"exclude"}
 
 
 def validator() -> jsonschema.Draft202012Validator:

@@ -91,3 +91,16 @@ def test_workers_that_cannot_start_do_not_loop() -> None:
             executor.submit(task)
         answers = [inbox.get(timeout=60) for _ in range(8)]
     assert all(isinstance(answer, Lost) for answer in answers)
+
+
+def test_the_lower_rank_is_taken_first_and_what_a_dead_worker_held_before_its_equals() -> None:
+    from unsprawl.executors import _Waiting
+
+    def task(name: str, rank: float) -> Task:
+        return Task("s", Unit(name), None, rank=rank)
+
+    waiting = _Waiting()
+    for name, rank in [("b1", 2.0), ("a1", 1.0), ("b2", 2.0), ("a2", 1.0)]:
+        waiting.add(task(name, rank))
+    waiting.give_back(task("b0", 2.0))
+    assert [waiting.take().unit.id for _ in range(len(waiting))] == ["a1", "a2", "b0", "b1", "b2"]

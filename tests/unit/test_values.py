@@ -8,6 +8,7 @@ import html
 import io
 import json
 import tarfile
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from unsprawl.detectors.values.detector import ValueDetector
 from unsprawl.detectors.values.engine import Values
 from unsprawl.detectors.values.forms import values_of
 from unsprawl.errors import ConfigError
-from unsprawl.records import Candidate, Document
+from unsprawl.records import Candidate, Document, Skipped
 from unsprawl.secret import Secret
 
 VALUES = ("s3cr3t/Pa+ss$word", "abcDEF1234567890ghijKLMN", 'p&ss<w>rd"9!x', "Tr0ub4dor")
@@ -157,3 +158,27 @@ def test_siblings_stand_in_the_same_text_alone() -> None:
     both = f"a = Tr0ub4dor\nb = {token}\n".encode()
     assert [it.secret.text() for it in hits(given, both)] == ["Tr0ub4dor", token]
     assert not hits(given, f"b = {token}\n".encode())
+
+
+def test_what_is_compiled_holds_values_and_is_kept_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    value = "abcDEF1234567890ghijKLMN"
+    assert hits(detector(value), f"x {value}".encode())
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or value[:10].encode() not in path.read_bytes()
+
+
+def test_a_worker_that_is_started_afresh_finds_the_same() -> None:
+    import pickle
+
+    given = Values(values_of([Secret("Tr0ub4dor")]))
+    again = ValueDetector(pickle.loads(pickle.dumps(given)))
+    assert len(hits(again, b"p Tr0ub4dor q")) == 1
+
+
+def test_a_flood_of_hits_is_told_and_costs_no_memory() -> None:
+    given = detector("abcd")
+    found = list(given.scan(Document(uri="test://x", body=b"abcd " * 300_000)))
+    assert any(isinstance(it, Skipped) for it in found)

@@ -16,10 +16,11 @@ from unsprawl.secret import Keys, Secret
 if TYPE_CHECKING:
     from unsprawl.config import ConfiguredKeeper
 
-__all__ = ["Entry", "Synced", "entries", "read", "sync"]
+__all__ = ["Ask", "Entry", "Synced", "entries", "read", "sync"]
 
 #: Entries that are written at once.
 _TOGETHER: Final = 500
+_ASKED_TOGETHER: Final = 100
 _STRUCTURED: Final = (b"://", b"=", b"\n", b'": ')
 
 
@@ -62,6 +63,8 @@ class Ledger(Protocol):
         ...
 
 
+#: Takes values that some list of leaked ones may know.
+Ask = Callable[[Sequence[Kept]], None]
 #: Secrets that stand within a value: a password in a connection string.
 Within = Callable[[bytes], list[Secret]]
 
@@ -99,10 +102,16 @@ def entries(keeper: ConfiguredKeeper, kept: Kept, keys: Keys, within: Within) ->
         )
 
 
-def sync(keeper: ConfiguredKeeper, ledger: Ledger, keys: Keys, within: Within) -> Synced:
-    """Read one keeper into the ledger. A refusal is a gap; what was read before it stays."""
+def sync(
+    keeper: ConfiguredKeeper, ledger: Ledger, keys: Keys, within: Within, ask: Ask | None = None
+) -> Synced:
+    """Read one keeper into the ledger. A refusal is a gap; what was read before it stays.
+
+    ``ask`` is shown the current values, some at a time.
+    """
     done = Synced(keeper.name, keeper.type)
     waiting: list[Entry] = []
+    asked: list[Kept] = []
     try:
         for item in read(keeper):
             if isinstance(item, Skipped):
@@ -111,6 +120,11 @@ def sync(keeper: ConfiguredKeeper, ledger: Ledger, keys: Keys, within: Within) -
             done.values += 1
             done.secrets.add(item.path)
             waiting += entries(keeper, item, keys, within)
+            if ask and item.current:
+                asked.append(item)
+                if len(asked) >= _ASKED_TOGETHER:
+                    ask(asked)
+                    asked = []
             if len(waiting) >= _TOGETHER:
                 ledger.write(waiting)
                 waiting = []
@@ -119,6 +133,8 @@ def sync(keeper: ConfiguredKeeper, ledger: Ledger, keys: Keys, within: Within) -
         ledger.write(waiting)
         return done
     ledger.write(waiting)
+    if ask and asked:
+        ask(asked)
     unread = [gap.uri for gap in done.gaps]
     if f"{keeper.name}:" in unread:
         return done

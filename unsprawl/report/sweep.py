@@ -168,8 +168,8 @@ def _section(title: str, columns: tuple[str, ...], lines: Sequence[Sequence[str]
 
 
 def _document(row: Row) -> str:
-    """Where a row stands, without the member and the part of it."""
-    return f"{row['source']} {row['uri']}"
+    """The text in which a row stands: a file, a member of an archive, all messages of a thread."""
+    return f"{row['source']} {row['path']}"
 
 
 def _wide(audience: str) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from unsprawl.report.cases import SEVERITIES
 
-__all__ = ["counted", "severities", "size"]
+__all__ = ["counted", "reread", "severities", "size"]
 
 
 def size(count: float) -> str:
@@ -27,3 +28,13 @@ def counted(count: int, noun: str) -> str:
 def severities(counts: Mapping[str, int]) -> str:
     """``2 critical, 5 high``: what occurs, worst first."""
     return ", ".join(f"{counts[name]:,} {name}" for name in SEVERITIES if counts.get(name))
+
+
+def reread(sources: Iterable[Mapping[str, Any]]) -> str:
+    """How much of old text the present rules have read; "" when that is all."""
+    rows = list(sources)
+    documents, read = sum(row["documents"] for row in rows), sum(row["read"] for row in rows)
+    units, whole = sum(row["units"] for row in rows), sum(row["whole"] for row in rows)
+    told = [f"{read:,} of {counted(documents, 'document')}"] if read < documents else []
+    told += [f"{whole:,} of {counted(units, 'unit')}"] if whole < units else []
+    return f"by the present rules {' and '.join(told)}; --rescan goes on" if told else ""
