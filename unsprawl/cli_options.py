@@ -33,7 +33,7 @@ __all__ = [
     "store_options",
 ]
 
-FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
+FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html", "ocsf", "defectdojo")
 DEFAULT_STORE: Final = Path("unsprawl.db")
 STATUSES: Final = ("open", "acknowledged", "rotated", "closed", "false_positive", "accepted", "reopened")
 

@@ -36,7 +36,7 @@ __all__ = [
     "write",
 ]
 
-FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html")
+FORMATS: Final = ("table", "json", "jsonl", "sarif", "csv", "markdown", "html", "ocsf", "defectdojo")
 
 
 class RuleNote(Protocol):
@@ -104,6 +104,14 @@ def write(report: Report, format: str, out: TextIO) -> None:
         from unsprawl.report import sarif
 
         sarif.write(report, out)
+    elif format == "ocsf":
+        from unsprawl.report import ocsf
+
+        ocsf.write(report, out)
+    elif format == "defectdojo":
+        from unsprawl.report import defectdojo
+
+        defectdojo.write(report, out)
     elif format == "html":
         from unsprawl.report import html
 
