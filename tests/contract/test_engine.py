@@ -126,6 +126,21 @@ def test_other_platforms_in_the_engine_are_read_too(engine: EngineServer) -> Non
     assert found(source(engine))[TOKENS["file"]][0].key == arm.diff_id
 
 
+@pytest.mark.parametrize("layout", ["folders", "packed"])
+def test_images_for_another_platform_are_read_by_their_list(engine: EngineServer, layout) -> None:
+    engine.layout, engine.foreign = layout, True
+    engine.images = {"acme/shop:1": SHOP}
+    documents, skipped, _ = crawl(source(engine))
+    assert skipped == {}
+    assert {one.diff_id for one in (BASE, CODE, CLEAN)} <= {
+        document.key for document, _ in documents.values()
+    }
+    versions = {document.key: document.version for document, _ in documents.values()}
+    before = len(engine.asked(r"/get$"))
+    assert crawl(source(engine), versions.get)[0] == {}
+    assert len(engine.asked(r"/get$")) == before
+
+
 def container(**more: Any) -> RunContainer:
     return RunContainer(ID, "web", "acme/shop:1", **more)
 
