@@ -278,6 +278,15 @@ def test_what_is_no_engine_is_told(engine: EngineServer, fault: Fault, kind: typ
     assert diagnosis.hint
 
 
+def test_an_answer_without_end_is_not_read_to_it(
+    engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unsprawl.crawlers.engine.client.LARGEST_ANSWER", 1 << 20)
+    engine.faults = [Fault(r"/images/json", status=200, body=b"[" + b" " * (3 << 20) + b"]")]
+    with pytest.raises(UnreadableError, match="more than 1 MiB"):
+        crawl(source(engine))
+
+
 def test_a_closed_socket_and_a_missing_one(tmp_path) -> None:
     config = EngineSource.Config(base_url=f"unix://{tmp_path}/none.sock", max_wait=1.0)
     with pytest.raises(RetryableError, match="does not answer"):
