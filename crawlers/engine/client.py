@@ -16,13 +16,15 @@ from urllib.parse import quote
 from unsprawl.crawlers.engine.faults import answered, broken_body, faults
 from unsprawl.errors import ConfigError, RetryableError, UnreadableError
 
-__all__ = ["Access", "Engine", "demultiplexed"]
+__all__ = ["LARGEST_ANSWER", "Access", "Engine", "demultiplexed"]
 
 _Result = TypeVar("_Result")
 _ATTEMPTS: Final = 4
 _PAUSE: Final = 0.1
 _CONNECT_SECONDS: Final = 10.0
 _BUFFER: Final = 256 << 10
+#: Bytes of an answer in JSON: ten thousand containers need as much.
+LARGEST_ANSWER: Final = 64 << 20
 _LARGEST_FRAME: Final = 16 << 20
 _VERSION: Final = re.compile(r"\d{1,3}\.\d{1,4}")
 
@@ -170,6 +172,7 @@ def _client(access: Access) -> Any:
         # An engine never redirects, and neither proxies nor passwords of the environment are meant for it.
         api.max_redirects = 0
         api.trust_env = False
+        api.hooks["response"].append(_bounded)
         return api
 
     # Told to find the version out by itself, the SDK asks before these settings hold.
@@ -178,6 +181,19 @@ def _client(access: Access) -> Any:
     if not isinstance(version, str) or _VERSION.fullmatch(version) is None:
         raise ValueError("ApiVersion")
     return client(version)
+
+
+def _bounded(answer: Any, **sent: Any) -> None:
+    """An answer that the SDK would read whole is read here, up to a limit."""
+    if sent.get("stream"):
+        return
+    body = b""
+    while len(body) <= LARGEST_ANSWER and (part := answer.raw.read(_BUFFER, decode_content=True)):
+        body += part
+    if len(body) > LARGEST_ANSWER:
+        answer.close()
+        raise UnreadableError(f"an answer of more than {LARGEST_ANSWER >> 20} MiB", hint="is base_url right?")
+    answer.raw = io.BytesIO(body)
 
 
 class _Body(io.RawIOBase):

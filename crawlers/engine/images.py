@@ -56,7 +56,12 @@ class Layers:
         self._saved: dict[str, SavedImages] = {}
 
     def read(self, plan: Plan, seen: Seen) -> Iterator[Document | Skipped]:
-        """The wanted layers. Raises ``RetryableError`` when the engine breaks off again and again."""
+        """The wanted layers, all where none are known. Raises ``RetryableError`` when it stays broken."""
+        if not plan.known:
+            # Nothing is said of its layers: it is for another platform. The list in the archive knows them.
+            self._listed_last = True
+            yield from self._pass(plan, {}, seen)
+            return
         missing = dict.fromkeys(plan.wanted)
         passes = 0
         while missing and passes < _PASSES:

@@ -168,6 +168,9 @@ class EngineSource:
             yield from container.events(seen, files=self.config.files, logs=self.config.logs)
             return
         if not since:
+            if not unit.data["layers"] and seen(unit.id) != unit.data["image"]:
+                # Before the configuration, whose version says that all of it was read.
+                yield from self._read_layers(unit, (), seen)
             yield from self._configuration(unit.data, seen)
             # What follows is one archive: whoever goes on from here asks for all of it again.
             yield Checkpoint({"layers": True})
@@ -175,21 +178,24 @@ class EngineSource:
         if len(wanted) < len(unit.data["own"]):
             yield Unchanged(len(unit.data["own"]) - len(wanted))
         if wanted:
-            data = unit.data
-            plan = Plan(
-                image=data["image"],
-                title=data["title"],
-                wanted=wanted,
-                known=data["layers"],
-                holders=data["holders"],
-                names=data["names"],
-                largest=self.config.max_layer_bytes,
-            )
-            try:
-                yield from self._layers.read(plan, seen)
-            except UnreadableError as error:
-                yield Skipped(unit.id, error.message, error.hint)
+            yield from self._read_layers(unit, wanted, seen)
         yield Checkpoint({})
+
+    def _read_layers(self, unit: Unit, wanted: Sequence[str], seen: Seen) -> Iterator[Event]:
+        data = unit.data
+        plan = Plan(
+            image=data["image"],
+            title=data["title"],
+            wanted=wanted,
+            known=data["layers"],
+            holders=data["holders"],
+            names=data["names"],
+            largest=self.config.max_layer_bytes,
+        )
+        try:
+            yield from self._layers.read(plan, seen)
+        except UnreadableError as error:
+            yield Skipped(unit.id, error.message, error.hint)
 
     def _configuration(self, data: Mapping[str, Any], seen: Seen) -> Iterator[Event]:
         uri = f"{self._top}/images/{data['image']}"

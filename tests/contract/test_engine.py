@@ -126,6 +126,21 @@ def test_other_platforms_in_the_engine_are_read_too(engine: EngineServer) -> Non
     assert found(source(engine))[TOKENS["file"]][0].key == arm.diff_id
 
 
+@pytest.mark.parametrize("layout", ["folders", "packed"])
+def test_images_for_another_platform_are_read_by_their_list(engine: EngineServer, layout) -> None:
+    engine.layout, engine.foreign = layout, True
+    engine.images = {"acme/shop:1": SHOP}
+    documents, skipped, _ = crawl(source(engine))
+    assert skipped == {}
+    assert {one.diff_id for one in (BASE, CODE, CLEAN)} <= {
+        document.key for document, _ in documents.values()
+    }
+    versions = {document.key: document.version for document, _ in documents.values()}
+    before = len(engine.asked(r"/get$"))
+    assert crawl(source(engine), versions.get)[0] == {}
+    assert len(engine.asked(r"/get$")) == before
+
+
 def container(**more: Any) -> RunContainer:
     return RunContainer(ID, "web", "acme/shop:1", **more)
 
@@ -261,6 +276,15 @@ def test_what_is_no_engine_is_told(engine: EngineServer, fault: Fault, kind: typ
     assert failure.value.hint
     (diagnosis, *_) = [one for one in source(engine).diagnose() if not one.ok]
     assert diagnosis.hint
+
+
+def test_an_answer_without_end_is_not_read_to_it(
+    engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unsprawl.crawlers.engine.client.LARGEST_ANSWER", 1 << 20)
+    engine.faults = [Fault(r"/images/json", status=200, body=b"[" + b" " * (3 << 20) + b"]")]
+    with pytest.raises(UnreadableError, match="more than 1 MiB"):
+        crawl(source(engine))
 
 
 def test_a_closed_socket_and_a_missing_one(tmp_path) -> None:

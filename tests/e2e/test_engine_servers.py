@@ -19,12 +19,7 @@ from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.saving import save
 from unsprawl.placeholders import fill
 
-pytestmark = [
-    pytest.mark.servers,
-    # The SDK leaves sockets to the collector.
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.servers
 
 SECRETS = {
     name: fill("<github-token:ghp_>", f"engine {name}")

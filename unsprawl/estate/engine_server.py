@@ -98,6 +98,8 @@ class EngineServer(LoopbackServer):
         self.layout: Layout = layout
         self.images: dict[str, Image] = {}
         self.containers: list[RunContainer] = []
+        self.foreign = False
+        """Images are for another platform: what stands in them is not told."""
 
     def answer(self, request: Request) -> Answer:
         path = re.sub(r"\A/v[\d.]+(?=/)", "", request.path)
@@ -139,7 +141,7 @@ class EngineServer(LoopbackServer):
                     "Config": config["config"],
                     "Architecture": config["architecture"],
                     "Os": config["os"],
-                    "RootFS": {"Type": "layers", "Layers": config["rootfs"]["diff_ids"]},
+                    "RootFS": {"Layers": [] if self.foreign else config["rootfs"]["diff_ids"]},
                     "Size": 4711,
                 }
             )
