@@ -59,7 +59,7 @@ class _Show:
         _say(
             "Acme is open, on this machine only: "
             f"a laptop, three buckets, a container registry ({acme.registry}), "
-            "a chat, a tracker and a wiki.\n"
+            "a chat, a tracker, a wiki and a build system.\n"
             f"{len(PLANTED)} secrets were planted, which make {cases} cases: one password opens "
             f"{len(MAILBOXES)} mailboxes."
         )
@@ -80,7 +80,8 @@ class _Show:
             return int(ExitCode.FAILED)
         _say(
             f"All {cases} cases were found, on all surfaces; the second night read nothing again.\n"
-            "They end with code 3, as they should: a bucket, a channel, a project and a space refuse.\n"
+            "They end with code 3, as they should: "
+            "a bucket, a channel, a project, a space and a repository refuse.\n"
             "Next, something of your own: unsprawl scan PATH"
         )
         return int(ExitCode.CLEAN)

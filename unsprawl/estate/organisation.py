@@ -1,4 +1,4 @@
-"""Acme: a laptop, storage, a registry, a chat, a tracker and a wiki, all on this machine while it is open."""
+"""Acme: a laptop, storage, a registry, a chat, a tracker, a wiki and a build system, all on this machine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from unsprawl.estate.actions_server import ActionsServer, StorageServer
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.contents import CLOSED_BUCKET, images, objects, write_files
 from unsprawl.estate.issues import tracker
 from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.pages import wiki
+from unsprawl.estate.pipelines import builds
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
@@ -30,6 +32,7 @@ _USER: Final = "auditor"
 _PASSWORD_VARIABLE: Final = "ACME_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
 _CHAT_VARIABLE: Final = "ACME_SLACK_TOKEN"
 _TRACKER_VARIABLE: Final = "ACME_TRACKER_TOKEN"
+_BUILDS_VARIABLE: Final = "ACME_BUILDS_TOKEN"
 _WIKI_VARIABLE: Final = "ACME_WIKI_TOKEN"
 _WIKI_USER: Final = "auditor@acme.internal"
 _PASSWORD: Final = "demo"  # noqa: S105 - of a server that only this process talks to
@@ -98,8 +101,14 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
             lambda port: stack.enter_context(ConfluenceServer(wiki(), _WIKI_USER, _PASSWORD, port)),
             lambda one: one.url,
         )
+        logs = ports.take("logs", lambda port: stack.enter_context(StorageServer(port)), lambda one: one.url)
+        actions = ports.take(
+            "builds",
+            lambda port: stack.enter_context(ActionsServer(builds(), _PASSWORD, logs, port)),
+            lambda one: one.url,
+        )
         registry = "docker-registry" if real else "built in"
-        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages)
+        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages, actions)
 
 
 def _organisation(
@@ -110,6 +119,7 @@ def _organisation(
     registry: str,
     jira: JiraServer,
     pages: ConfluenceServer,
+    actions: ActionsServer,
 ) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
@@ -149,6 +159,12 @@ def _organisation(
                 "user": _WIKI_USER,
                 "token": f"${{{_WIKI_VARIABLE}}}",
             },
+            "builds": {
+                "type": "ci",
+                "system": "github",
+                "url": actions.url,
+                "token": f"${{{_BUILDS_VARIABLE}}}",
+            },
         },
     }
     import yaml
@@ -164,6 +180,7 @@ def _organisation(
         _CHAT_VARIABLE: _PASSWORD,
         _TRACKER_VARIABLE: jira.token,
         _WIKI_VARIABLE: _PASSWORD,
+        _BUILDS_VARIABLE: _PASSWORD,
         "NO_PROXY": "127.0.0.1,localhost",
     }
     return Organisation(directory, config, store, env, s3_url, registry_url, chat_url, registry)
