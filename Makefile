@@ -14,6 +14,8 @@ ARGS   :=
 SERVERS := docker-registry umoci skopeo podman mariadbd:mariadb-server pg_ctlcluster:postgresql redis-server
 # Holds requests and answers against the API descriptions in CONTRACTS; it needs node and npm.
 PRISM := $(abspath $(VENV))/prism/node_modules/.bin/prism
+# A build system of its own: what it needs would not agree with what we pin.
+BUILDBOT := $(abspath $(VENV))/buildbot/bin/buildbot
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -30,7 +32,7 @@ setup: $(VENV)/.dev-installed  ## create .venv with everything development needs
 test: $(VENV)/.dev-installed  ## the tests that need nothing but Python packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-test-servers: $(VENV)/.dev-installed $(if $(CONTRACTS),$(PRISM))  ## real servers from Debian; with CONTRACTS=DIR official API descriptions too
+test-servers: $(VENV)/.dev-installed $(BUILDBOT) $(if $(CONTRACTS),$(PRISM))  ## real servers from Debian; with CONTRACTS=DIR official API descriptions too
 	@missing=; for tool in $(SERVERS); do \
 	  PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 	if [ -n "$$missing" ]; then \
@@ -38,7 +40,7 @@ test-servers: $(VENV)/.dev-installed $(if $(CONTRACTS),$(PRISM))  ## real server
 	  echo "install them with: apt-get install --no-install-recommends$$missing" >&2; \
 	  exit 2; \
 	fi
-	PRISM=$(PRISM) $(BIN)/pytest -m "servers$(if $(CONTRACTS), or contracts)" $(ARGS)
+	BUILDBOT=$(BUILDBOT) PRISM=$(PRISM) $(BIN)/pytest -m "servers$(if $(CONTRACTS), or contracts)" $(ARGS)
 
 soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs
 	$(BIN)/pytest -m soak $(ARGS)
@@ -78,6 +80,10 @@ $(VENV)/pyvenv.cfg:
 
 $(PRISM):
 	npm install --prefix $(VENV)/prism --no-audit --no-fund --silent @stoplight/prism-cli@5.16.0
+
+$(BUILDBOT): $(VENV)/pyvenv.cfg
+	$(PYTHON) -m venv $(VENV)/buildbot
+	$(VENV)/buildbot/bin/python -m pip --disable-pip-version-check install --quiet 'buildbot[bundle]==4.3.0' buildbot-worker==4.3.0 setuptools
 
 $(VENV)/.demo-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e '.[demo]'

@@ -11,14 +11,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
-from unsprawl.crawlers.ci.model import ExpiredError, Known, Piece, Project, Run, System, lines, place, when
+from unsprawl.crawlers.ci.model import (
+    ExpiredError,
+    Known,
+    Piece,
+    Project,
+    Run,
+    System,
+    lines,
+    place,
+    understood,
+    when,
+)
 from unsprawl.crawlers.ci.steps import masks
 from unsprawl.errors import AuthError, RetryableError, SourceError
 from unsprawl.records import Audience, Checkpoint, Document, Event, Json, Seen, Skipped, Unchanged
 
-__all__ = ["Course", "Listing"]
+__all__ = ["Course", "Listing", "all_understood"]
 
 #: Runs that are asked for again by the next walk; with more of them it begins anew.
 _MOST_AGAIN: Final = 200
@@ -26,6 +37,7 @@ _MOST_AGAIN: Final = 200
 _MOST_FAILURES: Final = 3
 #: What is missing within this time of the end of its run was not deleted, it is not there yet.
 _YOUNG: Final = timedelta(days=1)
+_Given = TypeVar("_Given")
 _GONE: Final = "logs or files of it are deleted, before they could be read"
 _READERS: Final = {
     Audience.PUBLIC: "everyone",
@@ -133,13 +145,14 @@ class Course:
             return None
         from urllib.parse import unquote
 
-        run = self.system.run(self.project, unquote(names[1]))
+        with understood("the run"):
+            run = self.system.run(self.project, unquote(names[1]))
         if len(names) == 2:
             return self._run_document(run, _stamp(run))
         return self._picked(self.system.pieces(self.project, run), "/".join(names[2:]), run)
 
     def _picked(self, pieces: Iterator[Piece | Skipped], name: str, run: Run | None) -> Document | None:
-        for piece in pieces:
+        for piece in all_understood(pieces, name):
             if isinstance(piece, Piece) and (piece.name if run else f"settings/{piece.name}") == name:
                 return self._document(piece, run)
         return None
@@ -151,7 +164,7 @@ class Course:
         runs: dict[str, Run] = {}
         listing.finished, listing.open, listing.skipped, listing.number = [], [], [], 0
         wanted = set(owed)
-        for run in self.system.runs(self.project, known):
+        for run in all_understood(self.system.runs(self.project, known), f"the runs of {self.project.name}"):
             if isinstance(run, Skipped):
                 listing.skipped.append(run)
                 continue
@@ -160,7 +173,8 @@ class Course:
             runs.setdefault(run.key, run)
         for key in wanted - runs.keys():
             try:
-                runs[key] = self.system.run(self.project, key)
+                with understood(f"run {key}"):
+                    runs[key] = self.system.run(self.project, key)
             except AuthError:
                 raise
             except ExpiredError:
@@ -194,7 +208,7 @@ class Course:
     def _project(self) -> Iterator[Event]:
         document = self._project_document()
         yield Unchanged() if self.seen(document.key) == document.version else document
-        for piece in self.system.settings(self.project):
+        for piece in all_understood(self.system.settings(self.project), "the settings"):
             if isinstance(piece, Skipped):
                 yield piece
                 continue
@@ -279,7 +293,7 @@ class Course:
         """What there is to read of a run, and what was left out of it."""
         uri = self._at(run.key)
         try:
-            for piece in self.system.pieces(self.project, run):
+            for piece in all_understood(self.system.pieces(self.project, run), f"run {run.number}"):
                 if isinstance(piece, Skipped):
                     yield piece
                 elif self.limits.excludes(self._path(piece, run)):
@@ -328,7 +342,8 @@ class Course:
         )
 
     def _document(self, piece: Piece, run: Run | None) -> Document:
-        body = piece.read()
+        with understood(piece.path or piece.name):
+            body = piece.read()
         uri = f"{self._at(run.key)}/{piece.name}" if run else f"{self.uri}/settings/{piece.name}"
         attrs: dict[str, Json] = {"project": self.project.name}
         if run is not None:
@@ -379,6 +394,16 @@ class Course:
         left = max(0, (expires - datetime.now(UTC)).days)
         clock = f"is deleted on {expires:%Y-%m-%d}, {left} days after it was read here"
         return {**known, "expires_at": expires.isoformat(), "retention": f"{told}; {clock}"}
+
+
+def all_understood(given: Iterator[_Given], what: str) -> Iterator[_Given]:
+    """All that comes, and one clear line when an answer is of another shape."""
+    with understood(what):
+        first = next(given, None)
+    while first is not None:
+        yield first
+        with understood(what):
+            first = next(given, None)
 
 
 def _stamp(run: Run) -> str:

@@ -7,6 +7,7 @@ asked for when its turn comes: a log, an artifact, a text put together from what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ __all__ = [
     "chosen",
     "lines",
     "place",
+    "understood",
     "when",
 ]
 
@@ -137,6 +139,16 @@ class System(Protocol):
     def diagnose(self, project: Project) -> Iterator[Diagnosis]:
         """What will not be seen of it, with few requests."""
         ...
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Turns what goes wrong with an answer of another shape into ``UnreadableError``."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        line = f"{what}: the answer has a shape that is not known ({type(error).__name__})"
+        raise UnreadableError(line, hint="is `url` the address of this system's API?") from None
 
 
 def place(*names: object) -> str:

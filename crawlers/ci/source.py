@@ -21,9 +21,9 @@ from uuid import uuid4
 import msgspec
 
 from unsprawl.config import Reference, SourceConfig, resolve
-from unsprawl.crawlers.ci.course import Course, Listing
+from unsprawl.crawlers.ci.course import Course, Listing, all_understood
 from unsprawl.crawlers.ci.doctor import diagnosed
-from unsprawl.crawlers.ci.model import ExpiredError, Project, System, place
+from unsprawl.crawlers.ci.model import ExpiredError, Project, System, place, understood
 from unsprawl.crawlers.ci.systems import address, opened
 from unsprawl.crawlers.spider.session import NEEDS, Spider
 from unsprawl.errors import AuthError, ConfigError, SourceError
@@ -95,10 +95,11 @@ class CiSource:
     def units(self, seen: Seen) -> Iterator[Unit | Skipped]:  # noqa: ARG002 - known by runs and times
         """The projects, as the system lists them."""
         system = self._system()
-        system.login()
+        with understood("the account"):
+            system.login()
         shared = {"walk": uuid4().hex, "now": datetime.now(UTC).isoformat()}
         known: set[str] = set()
-        for project in system.projects():
+        for project in all_understood(system.projects(), "the projects"):
             if isinstance(project, Skipped):
                 yield project
                 continue
@@ -133,7 +134,9 @@ class CiSource:
         if not uri.startswith(f"{self.top}/") or not names[0]:
             return Skipped(uri, "not an address of this source")
         try:
-            course = self._course(self._system().project(unquote(names[0])), lambda _: None)
+            with understood("the project"):
+                project = self._system().project(unquote(names[0]))
+            course = self._course(project, lambda _: None)
             found = course.one(names[1:])
         except ExpiredError as error:
             return Skipped(uri, f"no longer there: {error.message}")

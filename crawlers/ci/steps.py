@@ -34,7 +34,7 @@ _STARTS: Final = (
     b"Cleaning up orphan processes",
     b"##[group]GITHUB_TOKEN",
 )
-#: What systems print in place of a secret that they know: ``***``, ``[MASKED]``, ``[REDACTED]`` …
+#: What systems print in place of a secret that they know.
 _MASKS: Final = re.compile(rb"(?<!\*)\*{3,8}(?!\*)|\[(?:MASKED|REDACTED|secure)\]")
 _COLOURS: Final = re.compile(rb"\x1b\[[0-9;]{0,12}[A-Za-z]")
 

@@ -113,7 +113,7 @@ class Spider:
         redirected where we do not follow, or is closed to robots. Any other status is an answer: see
         ``Response.expect``.
         """
-        url = hosts.join(self.base, path)
+        url = self._url(path)
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params)
         failures = 0
@@ -139,7 +139,7 @@ class Spider:
         """``path`` as a body that is opened when it is read, at any offset, and survives lost connections."""
 
         def opened(offset: int) -> object:
-            return open_stream(self._streams, path, offset, headers=headers, what=what)
+            return open_stream(self._streams, self._url(path), offset, headers=headers, what=what)
 
         return Stream(opened, size, seekable=True)  # type: ignore[arg-type]
 
@@ -154,6 +154,11 @@ class Spider:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _url(self, path: str) -> str:
+        """Below the base, or an address that the far side gave: as good as a redirect, and no better."""
+        url = hosts.join(self.base, path)
+        return hosts.redirect(self.base, url, self.base) if "://" in path else url
 
     # --- one attempt -----------------------------------------------------------------------------
 

@@ -225,6 +225,42 @@ def test_what_is_excluded_is_not_asked_for(world: CiWorld) -> None:
     assert all(one.excluded for one in run.skipped)
 
 
+@pytest.mark.parametrize(
+    "answer", [b"[]", b"{}", b"null", b"7", b'["x"]', b'{"workflow_runs": [{}]}', b"<", b""]
+)
+def test_an_answer_of_another_shape_is_one_clear_line(world: CiWorld, answer: bytes) -> None:
+    world.server.faults = [Fault("", 200, {"content-type": "application/json"}, answer, after=2)]
+    source = world.build(max_wait=0.1)
+    told: list[str] = []
+    try:
+        for unit in source.units(lambda _: None):
+            if isinstance(unit, Unit):
+                now = Night()
+                take(now, source, unit, Night())
+                told += [one.reason for one in now.gaps]
+    except SourceError as error:
+        told.append(error.message)
+    source.close()
+    assert all(len(line) < 300 and "Traceback" not in line for line in told)
+
+
+def test_a_link_to_this_machines_own_services_is_not_followed() -> None:
+    with ci_worlds.opened("circleci") as here:
+        server = here.server
+        original = server._steps  # type: ignore[attr-defined]
+
+        def elsewhere(number: int) -> Any:
+            answer = original(number)
+            return type(answer)(
+                200, answer.body.replace(here.storage.url.encode(), b"http://169.254.169.254")
+            )
+
+        server._steps = elsewhere  # type: ignore[attr-defined]
+        run = night(here.build())
+        assert run.gaps
+        assert all("link-local" in one.reason for one in run.gaps)
+
+
 # --- GitHub --------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from unsprawl.estate.loopback import Answer, LoopbackServer, Request
 
-_SECONDS = 60
+_SECONDS = 120
 
 
 def description(name: str) -> Path:
@@ -33,12 +33,25 @@ def description(name: str) -> Path:
 @contextmanager
 def proxied(described: Path, upstream: str, log: Path) -> Iterator[str]:
     """The address of a Prism between the description and the server."""
+    with _running(log, "proxy", "--errors", str(described), upstream) as url:
+        yield url
+
+
+@contextmanager
+def mocked(described: Path, log: Path) -> Iterator[str]:
+    """The address of a Prism that answers by itself, with the examples of the description."""
+    with _running(log, "mock", str(described)) as url:
+        yield url
+
+
+@contextmanager
+def _running(log: Path, kind: str, *arguments: str) -> Iterator[str]:
     program = os.environ.get("PRISM") or shutil.which("prism")
     assert program, "prism is not on the path: npm install -g @stoplight/prism-cli, or name it in PRISM"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [program, "proxy", "--errors", "--port", str(port), str(described), upstream]
+    command = [program, kind, "--port", str(port), *arguments]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
         try:
             deadline = time.monotonic() + _SECONDS

@@ -59,7 +59,7 @@ class _Show:
         _say(
             "Acme is open, on this machine only: "
             f"a laptop, four buckets, a container registry ({acme.registry}), a container engine, "
-            "a chat, a tracker and a wiki; strangers have a paste site.\n"
+            "a chat, a tracker, a wiki and a build system; strangers have a paste site.\n"
             f"{len(PLANTED)} secrets were planted, which make {cases} cases: one password opens "
             f"{len(MAILBOXES)} mailboxes."
         )
@@ -86,7 +86,8 @@ class _Show:
             return int(ExitCode.FAILED)
         _say(
             f"All {cases} cases were found, on all surfaces; the second night read nothing again.\n"
-            "They end with code 3, as they should: a bucket, a channel, a project and a space refuse.\n"
+            "They end with code 3, as they should: "
+            "a bucket, a channel, a project, a space and a repository refuse.\n"
             "Next, something of your own: unsprawl scan PATH"
         )
         return int(ExitCode.CLEAN)

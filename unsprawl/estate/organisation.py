@@ -1,5 +1,5 @@
-"""Acme: a laptop, storage, images, an engine, a chat, a tracker, a wiki, and a paste site of strangers,
-all on this machine while it is open.
+"""Acme: a laptop, storage, images, an engine, a chat, a tracker, a wiki, a build system, and a
+paste site of strangers, all on this machine while it is open.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from unsprawl.estate.actions_server import ActionsServer, StorageServer
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.contents import (
     CLOSED_BUCKET,
@@ -30,6 +31,7 @@ from unsprawl.estate.jira_server import JiraServer
 from unsprawl.estate.pages import wiki
 from unsprawl.estate.paste_server import PasteServer
 from unsprawl.estate.pastes import fill_pastes
+from unsprawl.estate.pipelines import builds
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
@@ -43,6 +45,7 @@ _USER: Final = "auditor"
 _PASSWORD_VARIABLE: Final = "ACME_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
 _CHAT_VARIABLE: Final = "ACME_SLACK_TOKEN"
 _TRACKER_VARIABLE: Final = "ACME_TRACKER_TOKEN"
+_BUILDS_VARIABLE: Final = "ACME_BUILDS_TOKEN"
 _WIKI_VARIABLE: Final = "ACME_WIKI_TOKEN"
 _WIKI_USER: Final = "auditor@acme.internal"
 _PASSWORD: Final = "demo"  # noqa: S105 - of a server that only this process talks to
@@ -118,8 +121,16 @@ def start(directory: Path, *, real_registry: bool | None = None) -> Iterator[Org
         pastes = ports.take(
             "pastes", lambda port: stack.enter_context(fill_pastes(PasteServer(port))), lambda one: one.url
         )
+        logs = ports.take("logs", lambda port: stack.enter_context(StorageServer(port)), lambda one: one.url)
+        actions = ports.take(
+            "builds",
+            lambda port: stack.enter_context(ActionsServer(builds(), _PASSWORD, logs, port)),
+            lambda one: one.url,
+        )
         registry = "docker-registry" if real else "built in"
-        yield _organisation(directory, storage.url, url, chat.url, registry, jira, pages, engine.url, pastes)
+        yield _organisation(
+            directory, storage.url, url, chat.url, registry, jira, pages, engine.url, pastes, actions
+        )
 
 
 def _organisation(
@@ -132,6 +143,7 @@ def _organisation(
     pages: ConfluenceServer,
     engine_url: str,
     pastes: PasteServer,
+    actions: ActionsServer,
 ) -> Organisation:
     store, config = directory / "unsprawl.db", directory / "acme.yaml"
     until = (datetime.now(UTC) + timedelta(days=365)).date()
@@ -179,6 +191,12 @@ def _organisation(
                 "request_interval": 0,
                 "every": "1s",
             },
+            "builds": {
+                "type": "ci",
+                "system": "github",
+                "url": actions.url,
+                "token": f"${{{_BUILDS_VARIABLE}}}",
+            },
         },
         "watch": {"domains": ["acme.internal"]},
     }
@@ -195,6 +213,7 @@ def _organisation(
         _CHAT_VARIABLE: _PASSWORD,
         _TRACKER_VARIABLE: jira.token,
         _WIKI_VARIABLE: _PASSWORD,
+        _BUILDS_VARIABLE: _PASSWORD,
         "NO_PROXY": "127.0.0.1,localhost",
     }
     return Organisation(directory, config, store, env, s3_url, registry_url, chat_url, registry)

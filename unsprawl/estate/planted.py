@@ -217,6 +217,21 @@ PLANTED: Final = (
         "xoxb-<digits:12>-<digits:13>-<alnum:24>",
         (Sighting("wiki", "HANDBOOK/Welcome/comment"),),
     ),
+    Planted(
+        "token split by colours in a public build log",
+        "<github-token:ghs_>",
+        (Sighting("builds", "release.log", attr="retention"),),
+    ),
+    Planted(
+        "bot token in an artifact of a build",
+        "xoxb-<digits:12>-<digits:13>-<alnum:24>",
+        (Sighting("builds", "debug-env.zip", attr="expires_at"),),
+    ),
+    Planted(
+        "token among the variables of a repository",
+        "<github-token:ghp_>",
+        (Sighting("builds", "acme/agent/settings/variables"),),
+    ),
 )
 
 GAPS: Final = (
@@ -225,6 +240,7 @@ GAPS: Final = (
     Gap("chat", "slack://T0ACME/C0000LEGAL"),
     Gap("tracker", "jira://"),
     Gap("wiki", "confluence://"),
+    Gap("builds", "ci://"),
 )
 
 
