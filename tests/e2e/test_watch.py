@@ -5,19 +5,30 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paste_worlds import OWN, Poster, Watch, own_token, strangers_token
 
+from unsprawl.config import load
+from unsprawl.errors import UnsprawlError
 from unsprawl.estate.loopback import Fault
 from unsprawl.estate.paste_server import PasteServer
+from unsprawl.jobs import Options
 from unsprawl.placeholders import fill
+from unsprawl.secret import Secret
+from unsprawl.store.findings import Store
+from unsprawl.store.keys import load_keys
+from unsprawl.watch.daemon import watch as watch_feeds
 
 
 @pytest.fixture
@@ -200,6 +211,52 @@ def test_what_turns_out_to_be_ours_later_is_told_later(tmp_path: Path) -> None:
         assert shown.returncode == 0, shown.stderr
         kinds.append([json.loads(line)["event"]["kind"] for line in shown.stdout.splitlines()])
     assert kinds == [["found"], [], ["ours"], []]
+
+
+def test_what_a_vault_holds_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSPRAWL_CONFIG_DIR", str(tmp_path / "key"))
+    value = fill("<alnum:32>", "in a vault")
+    (tmp_path / "dumps").mkdir()
+    (tmp_path / "dumps" / "note.txt").write_text(f"see {value}\n")
+    (tmp_path / "watch.yaml").write_text('sources: {dumps: {type: paste, feed: folder, path: "dumps"}}')
+    keys = load_keys()
+    Store.open(tmp_path / "unsprawl.db", keys).close()
+    row = ("vault", "kv", "kv/shop", "token", "3", keys.fingerprint(Secret(value)), 1, "2026", "2026")
+    columns = "vault, kind, path, key, version, fingerprint, current, first_seen, last_seen"
+    with closing(sqlite3.connect(tmp_path / "unsprawl.db")) as store, store:
+        store.execute(f"CREATE TABLE IF NOT EXISTS known ({columns}, replaced_at)")
+        store.execute(f"INSERT INTO known ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    told: list[Any] = []
+    outcome = watch_feeds(
+        load(tmp_path / "watch.yaml"), Options(), tell=told.append, stop=threading.Event(), once=True
+    )
+    assert outcome.complete
+    (line,) = told
+    assert line["rule"] == "watch.known"
+    assert line["event"]["note"] == "ours, kept in vault: kv/shop#token version 3, which is current"
+    assert line["event"]["known"][0]["path"] == "kv/shop"
+    assert value not in json.dumps(told)
+
+
+def test_an_alert_that_fails_comes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSPRAWL_CONFIG_DIR", str(tmp_path / "key"))
+    (tmp_path / "dumps").mkdir()
+    (tmp_path / "dumps" / "note.txt").write_text(f"see {own_token(1)} and {own_token(2)}\n")
+    (tmp_path / "watch.yaml").write_text('sources: {dumps: {type: paste, feed: folder, path: "dumps"}}')
+    told: list[Any] = []
+
+    def tell(line: Any) -> None:
+        told.append(line)
+        if len(told) == 2:
+            raise UnsprawlError("the receiver is away")
+
+    config, stop = load(tmp_path / "watch.yaml"), threading.Event()
+    with pytest.raises(UnsprawlError, match="away"):
+        watch_feeds(config, Options(), tell=tell, stop=stop, once=True)
+    watch_feeds(config, Options(), tell=tell, stop=stop, once=True)
+    names = [line["event"]["id"] for line in told]
+    assert len(names) == 3
+    assert names[1] == names[2] != names[0]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ _DAY: Final = timedelta(days=1)
 _REMEMBERED: Final = timedelta(days=180)
 #: Seconds that steps get to end when the watch stops; what they had in hand is read again.
 _FAREWELL: Final = 10.0
+#: Least seconds between two looks at what is our own; a large store is asked less often.
 _OWN_SECONDS: Final = 5.0
+_OWN_SHARE: Final = 20
 
 
 @runtime_checkable
@@ -167,7 +169,7 @@ class _Watcher:
         self._severities: dict[str, int] = {}
         self._active = 0
         self._own = Own()
-        self._own_of: tuple[int, float] = (-1, -_OWN_SECONDS)
+        self._own_of, self._own_due = -1, 0.0
         self._refresh()
         self._run = self._begin()
 
@@ -176,20 +178,22 @@ class _Watcher:
     def run(self, stop: threading.Event, *, once: bool, until: float | None) -> None:
         own, names = len(self._own.rules), "names" if self._names else "no names (`watch:`)"
         self._note(f"watching {', '.join(self._sources)} for {own:,} secrets of your own and {names}")
-        self._tell_all()
-        for feed in self._feeds:
-            feed.thread = threading.Thread(
-                target=self._look, args=(feed, once), name=f"unsprawl-{feed.source.name}", daemon=True
-            )
-            feed.thread.start()
-        while any(self._alive()) or not self._inbox.empty():
-            if stop.is_set() or (until is not None and time.monotonic() >= until):
-                break
-            self._turn(0.2)
-            if datetime.now(UTC) - datetime.fromisoformat(self._run.started_at) > _DAY:
-                self._rest()
-                self._run = self._begin()
-        self._leave.set()
+        try:
+            self._tell_all()
+            for feed in self._feeds:
+                feed.thread = threading.Thread(
+                    target=self._look, args=(feed, once), name=f"unsprawl-{feed.source.name}", daemon=True
+                )
+                feed.thread.start()
+            while any(self._alive()) or not self._inbox.empty():
+                if stop.is_set() or (until is not None and time.monotonic() >= until):
+                    break
+                self._turn(0.2)
+                if datetime.now(UTC) - datetime.fromisoformat(self._run.started_at) > _DAY:
+                    self._rest()
+                    self._run = self._begin()
+        finally:
+            self._leave.set()
         deadline = time.monotonic() + _FAREWELL
         while (any(self._alive()) or not self._inbox.empty()) and time.monotonic() < deadline:
             self._turn(0.05)
@@ -273,15 +277,16 @@ class _Watcher:
 
     def _refresh(self) -> None:
         """What is one's own grows while others crawl and people decide."""
-        changes, at = self._own_of
-        if time.monotonic() - at < _OWN_SECONDS:
+        begun = time.monotonic()
+        if begun < self._own_due:
             return
-        now = self._store.changes()
-        if now != changes:  # by others: our own commits do not count
+        changes = self._store.changes()
+        if changes != self._own_of:  # by others: our own commits do not count
             before, self._own = self._own, Own(*self._store.own(self._sources))
             if new := self._own.rules.keys() - before.rules.keys() - self._own.feeble:
                 self._store.look_back(new, self._sources)
-        self._own_of = now, time.monotonic()
+        now = time.monotonic()
+        self._own_of, self._own_due = changes, now + max(_OWN_SECONDS, _OWN_SHARE * (now - begun))
 
     def _begin(self) -> Run:
         self._store.prune_events(datetime.now(UTC) - _REMEMBERED)
