@@ -321,7 +321,9 @@ class S3Source:
         except AuthError:
             raise
         except SourceError as error:
-            return Skipped(uri, error.message, error.hint, gone=isinstance(error, GoneError))
+            if isinstance(error, GoneError):
+                return Skipped(uri, "no longer there", gone=True)
+            return Skipped(uri, error.message, error.hint)
         return cast("Document", document)
 
     def _old_version(self, uri: str, bucket: str, key: str, version: str) -> Document:
