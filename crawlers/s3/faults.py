@@ -119,7 +119,7 @@ def _answered(response: Any, permission: str, bucket: str, key: str | None) -> S
         return UnreadableError(f"there is no such bucket ({code})", hint="check buckets: and endpoint_url")
     if status == 404:
         hint = "nothing to do: the next crawl will not list it"
-        return GoneError(f"it is not there any more ({code})", hint=hint)
+        return GoneError(f"deleted between listing and reading ({code})", hint=hint)
     if status == 412:
         return UnreadableError("changed while it was read", hint="the next run reads it again")
     if status in (301, 307, 400) and code in (

@@ -250,7 +250,7 @@ class S3Source:
                 # It is gone when nobody who may look finds it.
                 if failure is None or not gone:
                     failure = Skipped(uri, error.message, error.hint, gone=gone)
-        return failure or Skipped(uri, "it is not there any more", gone=True)
+        return Skipped(uri, "no longer there", gone=True) if failure is None or failure.gone else failure
 
     def diagnose(self) -> Iterator[Diagnosis]:
         """What can be listed and read, bucket by bucket."""

@@ -23,8 +23,8 @@ URI = "ci://h/p/run/1/job/2"
         ),
         (
             "jenkins",
-            "Started\n[Pipeline] stage\n[Pipeline] { (Build)\n[Pipeline] sh\nx\n[Pipeline] { (Deploy it)\ny\n",
-            ["Build", "Deploy it"],
+            "Started\n[Pipeline] stage\n[Pipeline] { (Build)\n[Pipeline] sh\nx\n[Pipeline] { (Deploy)\ny\n",
+            ["Build", "Deploy"],
         ),
         (
             "travis",
