@@ -50,7 +50,9 @@ _LISTS: Final = ("hmsl", "hibp")
 @click.command(cls=Command)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--values", metavar="FILE|-", help="The leaked values, one a line; private keys as they are.")
-@click.option("--paste", metavar="FILE|-", help="A text in which they leaked: all that the rules see in it.")
+@click.option(
+    "--paste", metavar="FILE|URL|-", help="A text in which they leaked: all that the rules see in it."
+)
 @click.option(
     "--finding", multiple=True, metavar="ID", help="The value of a finding in the store. Repeatable."
 )
@@ -109,7 +111,7 @@ def sweep(
       unsprawl sweep sweep.yaml --values leaked.txt
       pass show ci/token | unsprawl sweep sweep.yaml --values - --output report.html
       unsprawl sweep sweep.yaml --finding 3fa1c2
-      unsprawl sweep sweep.yaml --paste dump.txt
+      unsprawl sweep sweep.yaml --paste https://paste.example/raw/x7Fq
       unsprawl sweep sweep.yaml --author mallory --since 30d
 
     Exit codes:
