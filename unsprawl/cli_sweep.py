@@ -244,7 +244,7 @@ def _of_findings(
     if store is not None:
         values, missing = of_findings(store, keys, config, chosen, lambda: detector)
         lost = {one.fingerprint: one.finding for one in missing}
-    if chosen.findings and not lost:
+    if not lost and (values or chosen.findings):
         return values, ()
     if not quiet:
         inform("The values are read from the sources first: the store does not keep them.")
