@@ -49,7 +49,9 @@ _LISTS: Final = ("hmsl", "hibp")
 @click.command(cls=Command)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--values", metavar="FILE|-", help="The leaked values, one a line; private keys as they are.")
-@click.option("--paste", metavar="FILE|-", help="A text in which they leaked: all that the rules see in it.")
+@click.option(
+    "--paste", metavar="FILE|URL|-", help="A text in which they leaked: all that the rules see in it."
+)
 @click.option(
     "--finding", multiple=True, metavar="ID", help="The value of a finding in the store. Repeatable."
 )
@@ -108,7 +110,7 @@ def sweep(
       unsprawl sweep sweep.yaml --values leaked.txt
       pass show ci/token | unsprawl sweep sweep.yaml --values - --output report.html
       unsprawl sweep sweep.yaml --finding 3fa1c2
-      unsprawl sweep sweep.yaml --paste dump.txt
+      unsprawl sweep sweep.yaml --paste https://paste.example/raw/x7Fq
       unsprawl sweep sweep.yaml --author mallory --since 30d
 
     Exit codes:
@@ -241,7 +243,7 @@ def _of_findings(
     if store is not None:
         values, missing = of_findings(store, keys, config, chosen, lambda: detector)
         lost = {one.fingerprint: one.finding for one in missing}
-    if chosen.findings and not lost:
+    if not lost and (values or chosen.findings):
         return values, ()
     if not quiet:
         inform("The values are read from the sources first: the store does not keep them.")

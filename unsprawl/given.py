@@ -63,7 +63,12 @@ class Missing:
 
 
 def read_text(place: str, stdin: BinaryIO) -> bytes:
-    """The content of a file, or of standard input (``-``). ``ConfigError`` when it cannot be read."""
+    """The content of a file, of standard input (``-``), or of a page (``https://…``).
+
+    ``ConfigError`` when a file cannot be read, ``SourceError`` when a page cannot.
+    """
+    if place.startswith(("https://", "http://")):
+        return _page(place)
     try:
         if place == "-":
             content = stdin.read(_LARGEST_BYTES + 1)
@@ -77,6 +82,14 @@ def read_text(place: str, stdin: BinaryIO) -> bytes:
     if len(content) > _LARGEST_BYTES:
         raise ConfigError(f"{place} is larger than 64 MiB", hint="sweep for its values in several parts")
     return content
+
+
+def _page(url: str) -> bytes:
+    from unsprawl.wire.client import Client
+    from unsprawl.wire.patience import Patience
+
+    with Client(url, patience=Patience(attempts=3, total=30.0)) as client:
+        return client.get(url, limit=_LARGEST_BYTES).expect("the paste", "give a file instead").body
 
 
 def read_lines(content: bytes) -> list[Secret]:

@@ -216,6 +216,16 @@ def test_a_paste_gives_the_values_that_the_rules_see_in_it(tmp_path: Path, tree:
     assert code == 1
     assert [Path(row["path"]).name for row in rows(out)] == ["e.txt"]
 
+    class Pastes(LoopbackServer):
+        def answer(self, request: Request) -> Answer:
+            return Answer(200, paste.read_bytes()) if request.path == "/raw/x7" else data({}, 404)
+
+    with Pastes() as server:
+        url = f"{server.url}/raw/x7"
+        assert run("sweep", str(config(tmp_path)), "--paste", url, "--quiet")[0] == 1
+        with pytest.raises(Exception, match="does not have the paste"):
+            run("sweep", str(config(tmp_path)), "--paste", f"{server.url}/raw/gone", "--quiet")
+
 
 @pytest.mark.parametrize(
     ("arguments", "given", "said"),
