@@ -117,7 +117,7 @@ def test_a_cap_says_which_share_was_read(server: ObjectServer) -> None:
 @pytest.mark.parametrize(
     ("refusal", "reason", "hint"),
     [
-        (Refuse(404, "NoSuchKey"), "it is not there any more", ""),
+        (Refuse(404, "NoSuchKey"), "deleted between listing and reading", ""),
         (Refuse(403, "AccessDenied"), "access denied", "s3:GetObject on arn:aws:s3:::b/*"),
         (Refuse(403, "AccessDenied", "not authorized to perform: kms:Decrypt on"), "KMS key", "kms:Decrypt"),
         (Refuse(400, "KMS.DisabledException"), "KMS key", "kms:Decrypt"),

@@ -17,8 +17,10 @@ URI = "ci://h/p/run/1/job/2"
     [
         (
             "gitlab",
-            "Running\nsection_start:17:prepare_script\r\x1b[0Kx\nsection_end:18:prepare_script\r\x1b[0K\n"
-            "section_start:19:step_script[collapsed=true]\r\x1b[0Ky\n",
+            (
+                "Running\nsection_start:17:prepare_script\r\x1b[0Kx\nsection_end:18:prepare_script\r\x1b[0K\n"
+                "section_start:19:step_script[collapsed=true]\r\x1b[0Ky\n"
+            ),
             ["prepare_script", "step_script"],
         ),
         (
