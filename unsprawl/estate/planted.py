@@ -97,7 +97,7 @@ PLANTED: Final = (
     ),
     Planted(
         "token in the values of a chart",
-        "<github-token:ghr_>",
+        "<github-token:ghp_>",
         (Sighting("images", "shop/values.yaml", "artifact"),),
     ),
     Planted(
