@@ -59,7 +59,7 @@ def refetch(
     could not be read, 4 the store or its key failed.
     """
     from unsprawl.cli_report import choose_format, sink
-    from unsprawl.jobs import examiner_of
+    from unsprawl.detection import examiner_of
     from unsprawl.refetch import refetch as look_again
     from unsprawl.report import escape
     from unsprawl.store import owners

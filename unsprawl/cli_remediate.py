@@ -109,7 +109,7 @@ def remediate(
 
 @contextmanager
 def _opened(store: Path | None, config: Path) -> Iterator[Open]:
-    from unsprawl.jobs import examiner_of
+    from unsprawl.detection import examiner_of
     from unsprawl.remedy import Open
     from unsprawl.store.audit import person
     from unsprawl.store.keys import load_keys

@@ -64,7 +64,7 @@ def refetch(
 
     Places that are known to be gone are looked at as well: what was put back reopens its case.
     """
-    from unsprawl.jobs import sources_of
+    from unsprawl.workers import sources_of
 
     places = {finding: store.places(finding, gone=True) for finding in findings}
     wanted = {place.source for found in places.values() for place in found}

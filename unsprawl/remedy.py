@@ -86,7 +86,7 @@ class Open:
     def source(self, name: str) -> Source:
         """A source of the configuration. Raises what keeps it from being built."""
         if name not in self._sources:
-            from unsprawl.jobs import sources_of
+            from unsprawl.workers import sources_of
 
             try:
                 built = sources_of(self.config, {name})

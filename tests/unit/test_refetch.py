@@ -12,8 +12,9 @@ import yaml
 
 from unsprawl.cli import main
 from unsprawl.config import Config, load
+from unsprawl.detection import examiner_of
 from unsprawl.errors import AuthError
-from unsprawl.jobs import Options, crawl, examiner_of
+from unsprawl.jobs import Options, crawl
 from unsprawl.placeholders import fill
 from unsprawl.records import Document, Skipped
 from unsprawl.refetch import Outcome, refetch

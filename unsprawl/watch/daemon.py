@@ -18,9 +18,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
+from unsprawl.detection import examiner
 from unsprawl.errors import ConfigError
 from unsprawl.examine import Examiner, defect
-from unsprawl.jobs import Options, detection_of, examiner
+from unsprawl.jobs import Options, detection_of
 from unsprawl.records import Batch, Counts, Gap, Skipped, Source, Unit
 from unsprawl.step import Budget, step
 from unsprawl.store import watch as store_watch

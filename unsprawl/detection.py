@@ -1,0 +1,112 @@
+"""What looks at the documents of a job: rules, classifier and keys, built once a thread."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unsprawl.examine import Examiner
+from unsprawl.records import Classifier
+from unsprawl.secret import Keys
+
+if TYPE_CHECKING:
+    from unsprawl.config import Config
+    from unsprawl.detectors.detector import ContentDetector
+    from unsprawl.detectors.values.engine import Values
+    from unsprawl.models.memory import Memory
+
+__all__ = ["Detection", "examiner", "examiner_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """All that decides what a document gives: the same in every process of a job."""
+
+    rules: tuple[Path, ...]
+    exclude_rules: tuple[str, ...]
+    min_confidence: float
+    show_secrets: bool
+    seal: bool
+    keys: Keys
+    remembers: bool = False
+    """Whether vectors of the surroundings are made, for a store to keep."""
+    memory: Memory | None = field(default=None, compare=False)
+    """What was decided, for a job that has no store of its own."""
+    values: Values | None = field(default=None, compare=False)
+    """What is looked for instead of all that the rules know."""
+
+
+_this_thread = threading.local()
+
+
+def examiner(detection: Detection) -> Examiner:
+    """The detection core of this thread; a forked worker inherits that of the thread that forked it."""
+    held: tuple[Detection, Examiner] | None = getattr(_this_thread, "examiner", None)
+    if (
+        held is None
+        or held[0] != detection
+        or held[0].memory is not detection.memory
+        or held[0].values is not detection.values
+    ):
+        held = _this_thread.examiner = (detection, _build_examiner(detection))
+    return held[1]
+
+
+def _build_examiner(detection: Detection) -> Examiner:
+    from unsprawl.detectors.detector import build
+    from unsprawl.models.choice import chosen
+    from unsprawl.redaction import Redactor
+
+    detector = build(detection.rules, detection.exclude_rules, doubts=True)
+    classifier: Classifier = chosen({rule.id: rule.kind for rule in detector.rules.rules})
+    if detection.values is not None:
+        return _sweeping(detection, detection.values, detector, classifier)
+    if detection.remembers:
+        from unsprawl.models.embedding import Surroundings
+        from unsprawl.models.memory import Remembering
+
+        embedding = Surroundings(detection.keys.namer("surroundings"))
+        classifier = Remembering(classifier, embedding, detection.memory, least=detection.min_confidence)
+    return Examiner(
+        detector=detector,
+        classifier=classifier,
+        rules=detector.rules.by_id,
+        keys=detection.keys,
+        redactor=Redactor(detector.find_spans),
+        min_confidence=detection.min_confidence,
+        seal=detection.seal,
+        show_secrets=detection.show_secrets,
+        keep_refused=detection.remembers and detection.memory is None,
+    )
+
+
+def _sweeping(
+    detection: Detection, values: Values, detector: ContentDetector, classifier: Classifier
+) -> Examiner:
+    """Looks for given values, and with the rules only where one of them stands."""
+    from unsprawl.detectors.values.detector import ValueDetector
+    from unsprawl.detectors.values.engine import RULE
+    from unsprawl.detectors.values.given import GivenClassifier
+    from unsprawl.redaction import Redactor
+
+    given = ValueDetector(values, detector)
+    return Examiner(
+        detector=given,
+        classifier=GivenClassifier(classifier),
+        rules={**detector.rules.by_id, RULE.id: RULE},
+        keys=detection.keys,
+        # A name of a file may hold a given value that no rule knows.
+        redactor=Redactor(lambda text: sorted({*detector.find_spans(text), *given.find_spans(text)})),
+        min_confidence=detection.min_confidence,
+        show_secrets=detection.show_secrets,
+    )
+
+
+def examiner_of(config: Config, keys: Keys) -> Examiner:
+    """The rules and the model of ``config``, for documents that are looked at one by one.
+
+    Nothing is refused for its confidence: what was reported once is to be found again.
+    """
+    return _build_examiner(Detection(config.rules, config.exclude_rules, 0.0, False, False, keys))
