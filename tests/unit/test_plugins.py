@@ -64,7 +64,7 @@ def test_the_built_in_surfaces_are_registered() -> None:
 
 def test_the_name_of_a_type_is_its_modules_name() -> None:
     for name, entry in source_types().items():
-        assert entry.module == f"unsprawl.crawlers.{name}"
+        assert entry.module.removesuffix(".source") == f"unsprawl.crawlers.{name}"
         assert source_type(name).__dict__.get("type", name) == name
 
 
