@@ -32,6 +32,8 @@ _SKETCHES: Final = 5_000
 #: What is held for no credential tells nothing when it turns up elsewhere.
 _TELLING: Final = (Label.REAL, Label.WEAK, Label.TEST)
 _CHARACTERS: Final = 300
+#: Where an occurrence ``o`` stands inside: on no paste site, whichever configuration names it.
+_INSIDE: Final = "o.surface <> 'paste' AND o.source NOT IN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,7 @@ def own(connection: sqlite3.Connection, feeds: Sequence[str]) -> tuple[dict[str,
     for fingerprint, rule, label, proven in connection.execute(
         "SELECT f.fingerprint, f.rule, f.label, max(o.proven) FROM findings f"
         " JOIN occurrences o ON o.finding = f.id LEFT JOIN recalled m ON m.finding = f.id"
-        f" WHERE {EFFECTIVE} <> '{Status.FALSE_POSITIVE}' AND o.source NOT IN ({marks}) GROUP BY f.id",
+        f" WHERE {EFFECTIVE} <> '{Status.FALSE_POSITIVE}' AND {_INSIDE} ({marks}) GROUP BY f.id",
         tuple(feeds),
     ):
         if label in _TELLING:
@@ -251,7 +253,7 @@ def _seen_inside(connection: sqlite3.Connection, fingerprint: str, feeds: Sequen
     rows = connection.execute(
         f"SELECT {', '.join(f'o.{name}' for name in names)}, f.id, f.validity, {EFFECTIVE}"
         " FROM findings f JOIN occurrences o ON o.finding = f.id LEFT JOIN recalled m ON m.finding = f.id"
-        f" WHERE f.fingerprint = ? AND o.source NOT IN ({marks})"
+        f" WHERE f.fingerprint = ? AND {_INSIDE} ({marks})"
         " ORDER BY coalesce(o.modified_at, o.first_seen), o.id",
         (fingerprint, *feeds),
     ).fetchall()

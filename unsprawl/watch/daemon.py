@@ -122,14 +122,18 @@ def watch(
     is no feed or another watch of this store runs, and ``StoreError``.
     """
     from unsprawl.alerts.delivery import telling
-    from unsprawl.plugins import build_source
+    from unsprawl.plugins import build_source, source_type
     from unsprawl.store.findings import Store
     from unsprawl.store.keys import load_keys
     from unsprawl.store.lock import job_lock
 
     begun = time.monotonic()
     keys = load_keys(config.key, create=not config.store.exists())
-    built = [build_source(name, one.type, one.config) for name, one in config.sources.items()]
+    built = [
+        build_source(name, one.type, one.config)
+        for name, one in config.sources.items()
+        if hasattr(source_type(one.type), "every")
+    ]
     feeds = [_Feed(source, source.every, source.strangers) for source in built if isinstance(source, Feeding)]
     if not feeds:
         raise ConfigError(f"{config.file}: no source to watch", hint="watch looks at sources of type paste")
