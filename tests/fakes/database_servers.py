@@ -83,11 +83,11 @@ def _served(command: Sequence[str], port: int, folder: Path, **named: Any) -> It
     log = (folder / "log").open("wb")
     with log, subprocess.Popen(command, stdout=log, stderr=log, **named) as process:
         try:
-            for _ in range(200):
+            for _ in range(600):  # a minute: a busy machine starts slowly
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
                     break
                 assert process.poll() is None, (folder / "log").read_text("utf-8", "replace")[-2000:]
-                time.sleep(0.05)
+                time.sleep(0.1)
             else:
                 raise AssertionError((folder / "log").read_text("utf-8", "replace")[-2000:])
             yield port
