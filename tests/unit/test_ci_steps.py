@@ -22,7 +22,7 @@ GITLAB = (
         ("gitlab", GITLAB, ["prepare_script", "step_script"]),
         (
             "jenkins",
-            "Started\n[Pipeline] stage\n[Pipeline] { (Build)\n[Pipeline] sh\nx\n[Pipeline] { (Deploy it)\ny\n",
+            "Started\n[Pipeline] stage\n[Pipeline] { (Build)\n[Pipeline] { (Deploy it)\ny\n",
             ["Build", "Deploy it"],
         ),
         ("travis", "travis_fold:start:git\r\x1b[0Kx\ntravis_fold:start:script\r", ["git", "script"]),
