@@ -10,29 +10,22 @@ from unsprawl.crawlers.ci.model import chosen, lines, when
 from unsprawl.crawlers.ci.steps import by_markers, by_times, masks
 
 URI = "ci://h/p/run/1/job/2"
+GITLAB = (
+    "Running\nsection_start:17:prepare_script\r\x1b[0Kx\nsection_end:18:prepare_script\r\x1b[0K\n"
+    "section_start:19:step_script[collapsed=true]\r\x1b[0Ky\n"
+)
 
 
 @pytest.mark.parametrize(
     ("system", "log", "steps"),
     [
-        (
-            "gitlab",
-            (
-                "Running\nsection_start:17:prepare_script\r\x1b[0Kx\nsection_end:18:prepare_script\r\x1b[0K\n"
-                "section_start:19:step_script[collapsed=true]\r\x1b[0Ky\n"
-            ),
-            ["prepare_script", "step_script"],
-        ),
+        ("gitlab", GITLAB, ["prepare_script", "step_script"]),
         (
             "jenkins",
-            "Started\n[Pipeline] stage\n[Pipeline] { (Build)\n[Pipeline] sh\nx\n[Pipeline] { (Deploy)\ny\n",
-            ["Build", "Deploy"],
+            "Started\n[Pipeline] stage\n[Pipeline] { (Build)\n[Pipeline] { (Deploy it)\ny\n",
+            ["Build", "Deploy it"],
         ),
-        (
-            "travis",
-            "travis_fold:start:git.checkout\r\x1b[0Kx\ntravis_fold:start:script\r",
-            ["git.checkout", "script"],
-        ),
+        ("travis", "travis_fold:start:git\r\x1b[0Kx\ntravis_fold:start:script\r", ["git", "script"]),
         ("buildkite", "\x1b_bk;t=17\x07~~~ Running \x1b[90mhook\x1b[0m\nx\n--- make\n+++ make\n", None),
     ],
 )
