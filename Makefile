@@ -42,7 +42,7 @@ test-servers: $(VENV)/.dev-installed $(BUILDBOT) $(if $(CONTRACTS),$(PRISM))  ##
 	fi
 	BUILDBOT=$(BUILDBOT) PRISM=$(PRISM) $(BIN)/pytest -m "servers$(if $(CONTRACTS), or contracts)" $(ARGS)
 
-soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs
+soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs, 20 GB of layers (SOAK_GIGABYTES)
 	$(BIN)/pytest -m soak $(ARGS)
 
 lint: $(VENV)/.dev-installed  ## style, and the import layers

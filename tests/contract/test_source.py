@@ -1,6 +1,6 @@
 """What every source promises, held against each of them.
 
-The worlds they are held against, and how to join: ``tests/fakes/source_worlds.py``.
+The worlds they are held against, and how to join: ``tests/fakes/source_worlds.py``, ``feed_worlds.py``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import feed_worlds
 import msgspec
 import pytest
-from source_worlds import WORLDS, World
+import source_worlds
+from worlds import World
 
 from unsprawl.config import SourceConfig
 from unsprawl.crawlers.memory import MemorySource
@@ -34,6 +36,8 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+
+WORLDS = {**source_worlds.WORLDS, **feed_worlds.WORLDS}
 
 
 @pytest.fixture(params=WORLDS)

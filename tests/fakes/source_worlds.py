@@ -10,73 +10,42 @@ from __future__ import annotations
 import base64
 import gzip
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
-import ci_worlds
 import issues
 import pytest
 import wikis
 from objects import Blob, ObjectServer, Refuse, serving
 from slack_worlds import NOON, small, ts_of
+from worlds import World, Worlds
 
 from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.crawlers.engine.source import EngineSource
 from unsprawl.crawlers.files import FilesSource
 from unsprawl.crawlers.jira.source import JiraSource
 from unsprawl.crawlers.memory import MemorySource
-from unsprawl.crawlers.paste.source import PasteSource
 from unsprawl.crawlers.registry.source import RegistrySource
 from unsprawl.crawlers.s3.source import S3Source
 from unsprawl.crawlers.slack.source import SlackSource
-from unsprawl.estate import builds
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.engine_server import EngineServer, RunContainer
 from unsprawl.estate.imagery import Step, build, layer
 from unsprawl.estate.loopback import Fault
-from unsprawl.estate.paste_server import Paste, PasteServer
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.slack_server import SlackServer
 from unsprawl.estate.slack_workspace import post
 from unsprawl.records import Source
 
-__all__ = ["WORLDS", "World"]
+__all__ = ["WORLDS"]
 
 
-@dataclass(frozen=True)
-class World:
-    """``build`` makes the source afresh, as another process would; ``unreachable`` the same source where
-    nothing answers. ``bodies`` are all readable documents by their uri, None where only the uri is known."""
-
-    build: Callable[[], Source]
-    bodies: dict[str, bytes | None]
-    refused: frozenset[str] = frozenset()
-    credentials: tuple[str, ...] = ()
-    unreachable: Callable[[], Source] | None = None
-    gone: str = ""
-    grow: Callable[[], set[str]] | None = None
-    """Adds something, and answers its uris. For sources whose last cursor passes over what was read
-    before."""
-
-
-WORLDS: dict[str, Callable[[Path, ExitStack], World]] = {}
-
-
-def world(
-    name: str,
-) -> Callable[[Callable[[Path, ExitStack], World]], Callable[[Path, ExitStack], World]]:
-    def register(prepare: Callable[[Path, ExitStack], World]) -> Callable[[Path, ExitStack], World]:
-        WORLDS[name] = prepare
-        return prepare
-
-    return register
+WORLDS = Worlds()
+world = WORLDS.world
 
 
 @world("memory")
@@ -353,122 +322,3 @@ def _jira_cloud(_folder: Path, stack: ExitStack) -> World:
 @world("jira-data-center")
 def _jira_data_center(_folder: Path, stack: ExitStack) -> World:
     return _jira(stack, cloud=False)
-
-
-def _ci(stack: ExitStack, system: str) -> World:
-    here = stack.enter_context(ci_worlds.opened(system))
-    for number in range(3):
-        run = here.builds.run("acme/shop", age=timedelta(days=10, minutes=-5 * number))
-        job = here.builds.job(run, "nightly", builds.Step("sweep", f"night {number}"))
-    here.refuse(job)
-
-    def build(url: str = "", **more: Any) -> Source:
-        source = here.build(url, **more)
-        stack.callback(source.close)
-        return source
-
-    bodies = {f"{here.top}/{name}": body for name, body in here.bodies().items()}
-    refused = {uri for uri in bodies if uri.endswith(f"/{here.name_of(job)}")}
-    assert len(refused) == 1
-    return World(
-        build,
-        {uri: body for uri, body in bodies.items() if uri not in refused},
-        refused=frozenset(refused),
-        credentials=(ci_worlds.TOKEN,),
-        unreachable=lambda: build("http://127.0.0.1:9" + here.path, max_wait=0.1),
-        gone=f"{next(iter(bodies))}/run/999999",
-    )
-
-
-def _ci_world(system: str) -> Callable[[Path, ExitStack], World]:
-    return lambda _folder, stack: _ci(stack, system)
-
-
-for _system in ci_worlds.WORLDS:
-    world(f"ci-{_system}")(_ci_world(_system))
-
-
-def _pastes(_folder: Path, stack: ExitStack, feed: Any) -> World:
-    """A paste site with 40 pastes of which one was deleted, seen through one kind of feed."""
-    environment = stack.enter_context(pytest.MonkeyPatch.context())
-    server = stack.enter_context(PasteServer())
-    noon = 1_767_690_000
-    gists = feed == "gist"
-    for number in range(40):
-        server.post(f"note {number}\n", noon + number, title=f"note {number}", name=f"n {number}.txt")
-    lost = server.pastes[17]
-    lost.deleted = True
-    token = uuid4().hex
-    environment.setenv("PASTE_TOKEN", token)
-    server.inline = False
-    settings: dict[str, Any] = {"url": server.url if feed != "rss" else f"{server.url}/atom"}
-    if gists:
-        server.token = token
-        settings |= {"token": "${PASTE_TOKEN}"}
-
-    def build(url: str = settings["url"]) -> Source:
-        config = PasteSource.Config(feed=feed, request_interval=0, max_wait=0.1, **{**settings, "url": url})
-        source = PasteSource("pastes", config)
-        stack.callback(source.close)
-        return source
-
-    def grow() -> set[str]:
-        return {uri(server.post("new\n", noon + 1000, name="new.txt"))}
-
-    def uri(paste: Paste) -> str:
-        host = server.url.removeprefix("http://")
-        return f"paste://{host}/{paste.id}" + (f"/{quote(paste.name)}" if gists else "")
-
-    bodies: dict[str, bytes | None] = {
-        uri(one): (one.text if feed != "rss" else f"{one.title}\n{one.text}").encode()
-        for one in server.pastes
-        if one is not lost
-    }
-    if feed == "rss":
-        bodies = dict.fromkeys(bodies)
-    return World(
-        build,
-        bodies,
-        refused=frozenset({uri(lost)}),
-        credentials=(token,),
-        unreachable=lambda: build("http://127.0.0.1:9"),
-        gone=f"paste://{server.url.removeprefix('http://')}/{'0' * 12}{'/x' * gists}",
-        grow=grow,
-    )
-
-
-@world("paste-pastebin")
-def _pastebin(folder: Path, stack: ExitStack) -> World:
-    return _pastes(folder, stack, "pastebin")
-
-
-@world("paste-gist")
-def _gist(folder: Path, stack: ExitStack) -> World:
-    return _pastes(folder, stack, "gist")
-
-
-@world("paste-rss")
-def _rss(folder: Path, stack: ExitStack) -> World:
-    return _pastes(folder, stack, "rss")
-
-
-@world("paste-folder")
-def _dumps(folder: Path, _stack: ExitStack) -> World:
-    top = folder / "dumps"
-    bodies: dict[str, bytes | None] = {}
-    for index in range(70):
-        path = top / f"d{index % 3}" / f"dump {index}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"dump %d\n" % index)
-        bodies[path.as_uri()] = path.read_bytes()
-
-    def grow() -> set[str]:
-        (top / "later.txt").write_bytes(b"later")
-        return {(top / "later.txt").as_uri()}
-
-    return World(
-        lambda: PasteSource("dumps", PasteSource.Config(feed="folder", path=str(top))),
-        bodies,
-        gone=(top / "gone").as_uri(),
-        grow=grow,
-    )
