@@ -57,7 +57,7 @@ def remediate(
     output: Path | None,
     **filters: Any,
 ) -> int:
-    """Plan the clean-up of findings and, once a person has reviewed the plan, apply it.
+    """Plan clean-ups, and apply a reviewed plan.
 
     --plan asks each surface what could be done and what is there now, and writes it down; nothing is changed.
     Review the file: set `do` to false, or take a step out. --apply does the rest with the credentials of the
