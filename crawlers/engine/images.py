@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, BinaryIO, Final, cast
 
@@ -13,6 +13,7 @@ from unsprawl.crawlers.ranges import ResumingFile
 from unsprawl.errors import RetryableError, UnreadableError
 from unsprawl.oci.images import short
 from unsprawl.oci.saved import SavedImages, SavedLayer, hidden_in, saved_tar
+from unsprawl.oci.stacks import content_key
 from unsprawl.oci.tars import Content, Entry, Owned, entries
 from unsprawl.records import Document, Json, Seen, Skipped, Stream
 
@@ -112,7 +113,7 @@ class Layers:
                     self._listed_last = True
                     return True
                 extra = self._listed_last and bool(identity) and identity not in plan.known
-                if identity not in missing and (not extra or seen(identity) == identity):
+                if identity not in missing and (not extra or seen(content_key(identity)) == identity):
                     continue
                 yield self._document(plan, identity, entry, content)
                 missing.pop(identity, None)
@@ -167,13 +168,29 @@ class Layers:
 
     # --- documents -------------------------------------------------------------------------------
 
+    def about(self, plan: Plan, identity: str) -> Document:
+        """A layer without its content: what it is called and where it is."""
+        holders = plan.holders.get(identity, (plan.image,))
+        names = sorted({name for image in holders for name in plan.names.get(image, ())})
+        attrs: dict[str, Json] = {**plan.attrs, "layer": identity, "diff_id": identity}
+        if names:
+            attrs |= {"images": names[:100], "image_count": len(names)}
+        return Document(
+            uri=self._uri(identity),
+            path=f"{plan.title} {short(identity)}",
+            body=b"",
+            # The same content in a registry is the same document.
+            key=content_key(identity),
+            version=identity,
+            attrs=attrs,
+        )
+
     def _document(self, plan: Plan, identity: str, entry: Entry, content: Content) -> Document | Skipped:
         uri = self._uri(identity)
         if plan.largest is not None and entry.size > plan.largest:
             reason = f"a layer of {entry.size} bytes, left out by `max_layer_bytes`"
             return Skipped(uri, reason, excluded=True)
         holders = plan.holders.get(identity, (plan.image,))
-        names = sorted({name for image in holders for name in plan.names.get(image, ())})
         first = [content]
 
         def connect(position: int) -> BinaryIO:
@@ -186,16 +203,9 @@ class Layers:
             live = begun if usable else None
             return cast("BinaryIO", ResumingFile(connect, offset, entry.size, dropped=(OSError,), first=live))
 
-        attrs: dict[str, Json] = {**plan.attrs, "layer": identity, "diff_id": identity}
-        if names:
-            attrs |= {"images": names[:100], "image_count": len(names)}
-        return Document(
-            uri=uri,
-            path=f"{plan.title} {short(identity)}",
+        return replace(
+            self.about(plan, identity),
             body=Stream(opened, entry.size),
-            key=identity,
-            version=identity,
-            attrs=attrs,
             member_attrs=partial(self._member_attrs, identity, tuple(holders[:_MOST_HOLDERS])),
         )
 

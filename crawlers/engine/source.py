@@ -27,6 +27,7 @@ from unsprawl.crawlers.engine.images import Layers, Plan
 from unsprawl.errors import RetryableError, SourceError, UnreadableError
 from unsprawl.globs import matches
 from unsprawl.oci.images import is_digest, short
+from unsprawl.oci.stacks import content_key
 from unsprawl.records import (
     Checkpoint,
     Cursor,
@@ -174,16 +175,24 @@ class EngineSource:
             yield from self._configuration(unit.data, seen)
             # What follows is one archive: whoever goes on from here asks for all of it again.
             yield Checkpoint({"layers": True})
-        wanted = [layer for layer in unit.data["own"] if seen(layer) != layer]
-        if len(wanted) < len(unit.data["own"]):
-            yield Unchanged(len(unit.data["own"]) - len(wanted))
+        own = unit.data["own"]
+        wanted = [layer for layer in own if seen(content_key(layer)) != layer]
+        for layer in own:
+            if layer not in wanted:
+                # Whoever read it, a registry too: its sightings stand here as well.
+                yield Unchanged(document=self._layers.about(self._plan(unit.data, own), layer))
         if wanted:
             yield from self._read_layers(unit, wanted, seen)
         yield Checkpoint({})
 
     def _read_layers(self, unit: Unit, wanted: Sequence[str], seen: Seen) -> Iterator[Event]:
-        data = unit.data
-        plan = Plan(
+        try:
+            yield from self._layers.read(self._plan(unit.data, wanted), seen)
+        except UnreadableError as error:
+            yield Skipped(unit.id, error.message, error.hint)
+
+    def _plan(self, data: Mapping[str, Any], wanted: Sequence[str]) -> Plan:
+        return Plan(
             image=data["image"],
             title=data["title"],
             wanted=wanted,
@@ -192,10 +201,6 @@ class EngineSource:
             names=data["names"],
             largest=self.config.max_layer_bytes,
         )
-        try:
-            yield from self._layers.read(plan, seen)
-        except UnreadableError as error:
-            yield Skipped(unit.id, error.message, error.hint)
 
     def _configuration(self, data: Mapping[str, Any], seen: Seen) -> Iterator[Event]:
         uri = f"{self._top}/images/{data['image']}"

@@ -14,6 +14,7 @@ from unsprawl.errors import AuthError, RetryableError, SourceError, UnreadableEr
 from unsprawl.estate.engine_server import EngineServer, RunContainer
 from unsprawl.estate.imagery import Step, build, index, layer
 from unsprawl.estate.loopback import Fault
+from unsprawl.oci.stacks import content_key
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document, Skipped, Stream, Unchanged, Unit
 
@@ -92,7 +93,7 @@ def test_every_layer_is_read_once_however_it_is_saved(engine: EngineServer, layo
     documents, skipped, _ = crawl(source(engine))
     assert skipped == {}
     layers = {document.key for document, _ in documents.values() if "/layers/" in document.uri}
-    assert layers == {one.diff_id for one in (BASE, CODE, CLEAN)}
+    assert layers == {content_key(one.diff_id) for one in (BASE, CODE, CLEAN)}
     assert len(documents) == 3 + 3
     versions = {document.key: document.version for document, _ in documents.values()}
     before = len(engine.asked(r"/get$"))
@@ -108,7 +109,8 @@ def test_a_finding_says_the_command_the_images_and_what_hides_it(engine: EngineS
     secrets = found(source(engine))
     document, candidate, attrs = secrets[TOKENS["deleted"]]
     assert candidate.member == "app/.env"
-    assert document.key == attrs["diff_id"] == CODE.diff_id
+    assert attrs["diff_id"] == CODE.diff_id
+    assert document.key == content_key(CODE.diff_id), "what a registry calls it too"
     assert attrs["images"] == ["acme/job:1", "acme/shop:1"]
     assert attrs["instruction"] == "COPY . /app"
     assert attrs["deleted_by"] == "RUN rm /app/.env"
@@ -123,7 +125,7 @@ def test_other_platforms_in_the_engine_are_read_too(engine: EngineServer) -> Non
     arm = layer({"arm/.env": f"GITHUB_TOKEN={TOKENS['file']}\n"})
     engine.layout = "packed"
     engine.images = {"acme/many:1": index([SHOP, build([Step("COPY", arm)], platform="linux/arm64")])}
-    assert found(source(engine))[TOKENS["file"]][0].key == arm.diff_id
+    assert found(source(engine))[TOKENS["file"]][0].key == content_key(arm.diff_id)
 
 
 @pytest.mark.parametrize("layout", ["folders", "packed"])
@@ -132,7 +134,7 @@ def test_images_for_another_platform_are_read_by_their_list(engine: EngineServer
     engine.images = {"acme/shop:1": SHOP}
     documents, skipped, _ = crawl(source(engine))
     assert skipped == {}
-    assert {one.diff_id for one in (BASE, CODE, CLEAN)} <= {
+    assert {content_key(one.diff_id) for one in (BASE, CODE, CLEAN)} <= {
         document.key for document, _ in documents.values()
     }
     versions = {document.key: document.version for document, _ in documents.values()}
