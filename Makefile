@@ -19,7 +19,7 @@ BUILDBOT := $(abspath $(VENV))/buildbot/bin/buildbot
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup test test-servers soak lint types bench docs wheel clean
+.PHONY: help demo setup test test-servers missing-servers soak lint types bench docs wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -33,14 +33,15 @@ test: $(VENV)/.dev-installed  ## the tests that need nothing but Python packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-servers: $(VENV)/.dev-installed $(BUILDBOT) $(if $(CONTRACTS),$(PRISM))  ## real servers from Debian; with CONTRACTS=DIR official API descriptions too
-	@missing=; for tool in $(SERVERS); do \
-	  PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
-	if [ -n "$$missing" ]; then \
-	  echo "missing:$$missing" >&2; \
-	  echo "install them with: apt-get install --no-install-recommends$$missing" >&2; \
+	@missing=$$($(MAKE) --no-print-directory missing-servers); if [ -n "$$missing" ]; then \
+	  echo "missing: $$missing" >&2; \
+	  echo "install them with: apt-get install --no-install-recommends $$missing" >&2; \
 	  exit 2; \
 	fi
 	BUILDBOT=$(BUILDBOT) PRISM=$(PRISM) $(BIN)/pytest -m "servers$(if $(CONTRACTS), or contracts)" $(ARGS)
+
+missing-servers:  # packages of Debian that test-servers needs and that are not there
+	@for tool in $(SERVERS); do PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || printf '%s ' $${tool#*:}; done
 
 soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs, 20 GB of layers (SOAK_GIGABYTES)
 	$(BIN)/pytest -m soak $(ARGS)
