@@ -131,7 +131,11 @@ def _item(row: dict[str, Any]) -> Item | None:
         return None
     owner = row.get("owner")
     held = [
-        [str(name), str(one["raw_url"]), one.get("size") if isinstance(one.get("size"), int) else None]
+        [
+            str(name),
+            str(one["raw_url"]).replace(" ", "%20"),
+            one.get("size") if isinstance(one.get("size"), int) else None,
+        ]
         for name, one in sorted(files.items())
         if isinstance(one, dict) and isinstance(one.get("raw_url"), str)
     ]

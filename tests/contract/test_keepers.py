@@ -139,25 +139,25 @@ def test_rotation_flips_what_is_current(tmp_path: Path, aws: str, monkeypatch: p
     import boto3
 
     manager: Any = boto3.client("secretsmanager", endpoint_url=aws)
-    manager.create_secret(Name="prod/db", SecretString=secret("one"))
+    manager.create_secret(Name="turning/db", SecretString=secret("one"))
     systems: Any = boto3.client("ssm", endpoint_url=aws)
-    systems.put_parameter(Name="/prod/key", Value=secret("p1"), Type="SecureString")
+    systems.put_parameter(Name="/turning/key", Value=secret("p1"), Type="SecureString")
     known = {
-        "aws": {"type": "aws-secrets", "endpoint_url": aws},
-        "ssm": {"type": "aws-parameters", "endpoint_url": aws},
+        "aws": {"type": "aws-secrets", "endpoint_url": aws, "prefix": "turning/"},
+        "ssm": {"type": "aws-parameters", "endpoint_url": aws, "path": "/turning"},
     }
     config = configured(tmp_path, known, monkeypatch)
     store = tmp_path / "unsprawl.db"
     assert run("known", "sync", str(config), "--quiet")[0] == 0
     (first,) = entries(store, vault="aws")
-    manager.put_secret_value(SecretId="prod/db", SecretString=secret("two"))
-    systems.put_parameter(Name="/prod/key", Value=secret("p2"), Type="SecureString", Overwrite=True)
+    manager.put_secret_value(SecretId="turning/db", SecretString=secret("two"))
+    systems.put_parameter(Name="/turning/key", Value=secret("p2"), Type="SecureString", Overwrite=True)
     assert run("known", "sync", str(config), "--quiet")[0] == 0
     states = {one["version"]: one["current"] for one in entries(store, vault="aws")}
     assert states.pop(first["version"]) is False
     assert list(states.values()) == [True]
     assert {one["version"]: one["current"] for one in entries(store, vault="ssm")} == {"1": False, "2": True}
-    manager.delete_secret(SecretId="prod/db", ForceDeleteWithoutRecovery=True)
+    manager.delete_secret(SecretId="turning/db", ForceDeleteWithoutRecovery=True)
     assert run("known", "sync", str(config), "--quiet")[0] == 0
     assert not [one for one in entries(store, vault="aws") if one["current"]]
 

@@ -115,7 +115,9 @@ class Odd:
 def test_what_is_no_answer_changes_nothing(
     store: Store, config: Config, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
-    monkeypatch.setattr("unsprawl.jobs.sources_of", lambda _config, names: dict.fromkeys(names, Odd(answer)))
+    monkeypatch.setattr(
+        "unsprawl.workers.sources_of", lambda _config, names: dict.fromkeys(names, Odd(answer))
+    )
     outcome = again(store, config)
     assert {one.look for one in outcome.looked} == {"unknown"}
     assert len(store.places(outcome.finding)) == 2

@@ -62,7 +62,7 @@ def box() -> Surface:
 
 @pytest.fixture
 def opened(tmp_path: Path, box: Surface, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    monkeypatch.setattr("unsprawl.jobs.sources_of", lambda _config, names: dict.fromkeys(names, box))
+    monkeypatch.setattr("unsprawl.workers.sources_of", lambda _config, names: dict.fromkeys(names, box))
     attrs = {"version_id": "v1", "size": 3}
     with Store.open(tmp_path / "s.db", KEYS, clock=lambda: NOW) as store:
         run = store.begin("crawl", "nightly", "1")
