@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "remediate": ("unsprawl.cli_remediate:remediate", "Plan clean-ups, and apply a reviewed plan."),
     "notify": (
         "unsprawl.cli_notify:notify",
-        "Send the alerts that wait, or try the channels of a configuration.",
+        "Send the alerts that wait, or try the channels.",
     ),
     "audit": ("unsprawl.cli_audit:audit", "Show the audit log, or prove that nobody has rewritten it."),
     "known": ("unsprawl.cli_known:known", "Know the secrets that your vaults keep, without keeping them."),

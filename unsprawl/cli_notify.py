@@ -17,7 +17,7 @@ __all__ = ["notify"]
 @click.option("--test", is_flag=True, help="Send one message that says it is a test to every channel.")
 @debug_option
 def notify(config: Path, test: bool) -> int:
-    """Send the alerts that wait, or try the channels of a configuration.
+    """Send the alerts that wait, or try the channels.
 
     Jobs send their alerts when they end. What a channel did not take waits in the store, and the next job
     sends it; this command does so now. Each event is told once a channel.
