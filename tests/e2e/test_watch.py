@@ -136,7 +136,7 @@ def test_a_dead_host_is_failed_and_lives_again(site: PasteServer, tmp_path: Path
 def test_a_feed_that_comes_back_goes_on(site: PasteServer, watch: Watch) -> None:
     site.faults = [Fault("api_scraping", 503)]
     process = watch.start()
-    until(lambda: len(site.asked("api_scraping")) > 1)
+    until(lambda: any(row["status"] == "failed" for row in watch.ledger()))
     site.post(f"password file\nTOKEN={own_token(1)}\n", time.time())
     site.faults = []
     until(watch.ours)
