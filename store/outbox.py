@@ -36,6 +36,8 @@ _KEPT: Final = timedelta(days=90)
 #: Seconds before another attempt, doubled each time up to the longest.
 _FIRST_WAIT, _LONGEST_WAIT = 60, 6 * 3600
 _ACTIVE: Final = VALIDITIES.index(Validity.ACTIVE)
+#: A paste that names the organisation, without a credential.
+_MENTION: Final = "mention"
 _OPEN: Final = ("open", "reopened")
 _TOLD: Final[tuple[str, ...]] = (
     *("finding", "rule", "name", "provider", "secret", "severity", "risk", "validity", "status", "source"),
@@ -135,6 +137,9 @@ def _collect(
             if kind not in wanted.kinds:
                 continue
             payload = dict(about)
+            least = SEVERITIES.index(about.get("severity", "critical")) + 1
+            if least < wanted.severity:
+                continue
             if finding:
                 case = cases.get(finding)
                 if case is None:
@@ -210,10 +215,17 @@ def _events(
         (checked, _ACTIVE),
     ).fetchall():
         yield "active", f"active:{finding}:{number}", finding, {"why": evidence}
-    for number, finding, about in connection.execute(
-        "SELECT id, finding, about FROM events WHERE id > ? ORDER BY id", (leaked,)
+    for name, kind, finding, source, told, copies in connection.execute(
+        "SELECT hex(name), kind, finding, source, about, copies FROM events WHERE id > ? ORDER BY id",
+        (leaked,),
     ).fetchall():
-        yield "leak", f"leak:{number}", finding, {"leak": msgspec.json.decode(about)}
+        about = msgspec.json.decode(told)
+        # Where it leaked is the paste; where else the value stands are the other occurrences.
+        leak = {"kind": kind, "copies": copies, **about}
+        payload = {"source": source, "uri": about["uri"], "url": about["url"], "leak": leak}
+        if kind == _MENTION:
+            payload |= {"name": "A paste names you", "severity": "low"}
+        yield "leak", f"leak:{name.lower()}", "" if kind == _MENTION else finding, payload
     rows = [row for row in read_coverage(connection, run) if row.status != "complete"]
     (ended,) = connection.execute("SELECT finished_at FROM runs WHERE id = ?", (run,)).fetchone()
     if rows and ended is not None:

@@ -185,6 +185,25 @@ def test_what_lives_comes_back_and_ends_is_told(store: Store, hook: Receiver) ->
     assert said[-1]["units"][0]["why"] == "refused"
 
 
+def test_a_leak_is_told_where_it_leaked(store: Store, hook: Receiver) -> None:
+    crawl(store, 1)
+    place = {"uri": "paste://bin.test/x", "url": "https://bin.test/x", "names": ["acme.test"], "seen": []}
+    for number, (kind, finding) in enumerate((("ours", ONE), ("mention", "")), 1):
+        store._connection.execute(
+            "INSERT INTO events (name, kind, finding, source, document, ordinal, about, at, copies, last_at)"
+            " VALUES (?, ?, ?, 'pastes', x'00', 0, ?, '2030-05-01T13', 1, '2030-05-01T13')",
+            (bytes([number]), kind, finding, json.dumps(place)),
+        )
+    tell(store, [channel(on=("leak",), min_severity="low"), channel("webhook", name="b", on=("leak",))])
+    said = hook.bodies()
+    assert [one["id"] for one in said] == ["leak:01", "leak:02", "leak:01"], "a mention is of low severity"
+    assert said[0]["url"] == "https://bin.test/x"
+    assert said[0]["severity"] == "high"
+    assert said[1]["name"] == "A paste names you"
+    text = messages.text([Waiting(1, "leak:01", "leak", said[0])])
+    assert "a secret of yours, names acme.test, posted 2 times" in text
+
+
 def test_what_is_not_asked_for_is_not_told(store: Store, hook: Receiver) -> None:
     tell(store, [channel(on=("reopened",))], crawl(store, 1))
     tell(store, [channel(min_severity="critical", name="b")], crawl(store, 2))

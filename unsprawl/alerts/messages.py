@@ -104,9 +104,22 @@ def _facts(event: Waiting) -> list[tuple[str, str]]:
         ("author", it.get("author")),
         ("owner", it.get("owner")),
         ("why", it.get("why")),
+        ("leak", _leak(it.get("leak"))),
         ("next", next_step(event)),
     ]
     return [(name, _plain(value)) for name, value in facts if value]
+
+
+def _leak(leak: Mapping[str, Any] | None) -> str:
+    """What a paste has to do with the organisation."""
+    if not leak:
+        return ""
+    known = "a secret of yours" if leak.get("kind") == "ours" else str(leak.get("kind") or "")
+    first = next(iter(leak.get("seen") or ()), None)
+    inside = f"first seen inside in {first.get('source')}" if isinstance(first, dict) else ""
+    names = ", ".join(leak.get("names") or ())
+    again = f"posted {leak['copies'] + 1} times" if leak.get("copies") else ""
+    return ", ".join(part for part in (known, inside, f"names {names}" if names else "", again) if part)
 
 
 def _plain(value: object) -> str:
