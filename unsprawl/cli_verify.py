@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
+_NOTHING: Final = "Nothing to check: no finding is chosen by that."
 _FORMATS: Final = ("table", "json", "jsonl", "csv", "markdown")
 _COLUMNS: Final = ("finding", "rule", "secret", "validity", "privilege", "evidence")
 _DRY_COLUMNS: Final = ("finding", "rule", "secret", "requests", "evidence")
@@ -38,6 +39,7 @@ _DRY_COLUMNS: Final = ("finding", "rule", "secret", "requests", "evidence")
 
 @click.command(cls=Command)
 @click.argument("findings", metavar="[ID]...", nargs=-1)
+@click.option("--due", is_flag=True, help="Those whose check is due: for a scheduler.")
 @click.option("--dry-run", is_flag=True, help="Ask nobody: print what would be called.")
 @click.option("--again", is_flag=True, help="Ask again also where an answer is fresh.")
 @click.option(
@@ -54,6 +56,7 @@ _DRY_COLUMNS: Final = ("finding", "rule", "secret", "requests", "evidence")
 @debug_option
 def verify(
     findings: tuple[str, ...],
+    due: bool,
     dry_run: bool,
     again: bool,
     fail_on: str,
@@ -67,9 +70,10 @@ def verify(
     """Ask providers whether found secrets still work.
 
     Findings are named by their ids (the first digits do) or chosen by the filters of `findings list`; without
-    either, all whose check is due. Their values come from the store, where it keeps them sealed, else they
-    are read again from the sources of --config. One harmless request a secret goes to its provider, and to no
-    host that neither a rule nor `checks.hosts` names. What is not proven stays `unknown`, with the reason.
+    either, all that are open. Answers that are fresh are not asked for again. The values come from the store,
+    where it keeps them sealed, else they are read again from the sources of --config. One harmless request a
+    secret goes to its provider, and to no host that neither a rule nor `checks.hosts` names. What is not
+    proven stays `unknown`, with the reason.
 
     Examples:
       unsprawl verify --config nightly.yaml
@@ -90,6 +94,8 @@ def verify(
     filtered = any(value for value in filters.values())
     if findings and filtered:
         raise click.UsageError("give ids or filters, not both")
+    if due and (findings or filtered):
+        raise click.UsageError("--due chooses by itself: leave out ids and filters")
     session().when_stopped = "what was answered is kept"
     answers: list[Answered] = []
     with writing(store, config) as (opened, loaded):
@@ -105,7 +111,7 @@ def verify(
             detector=cache(lambda: _detector(extra)),
             again=again,
         )
-        wanted = _wanted(opened, findings, filters, filtered=filtered)
+        wanted = opened.checks_due() if due else _wanted(opened, findings, filters)
         for answer in verifier.run(wanted, dry=dry_run):
             answers.append(answer)
             if not quiet and not dry_run:
@@ -113,6 +119,8 @@ def verify(
         _write(answers, chosen, output, dry=dry_run)
     if not quiet and not dry_run:
         inform(_sum(answers))
+    elif not quiet and not answers:
+        inform(_NOTHING)
     active = any(answer.check.validity == "active" for answer in answers)
     return int(ExitCode.FINDINGS if fail_on == "active" and active else ExitCode.CLEAN)
 
@@ -123,14 +131,12 @@ def _detector(extra: tuple[Path, ...]) -> ContentDetector:
     return build(extra, (), doubts=True)
 
 
-def _wanted(store: Store, ids: tuple[str, ...], filters: dict[str, Any], *, filtered: bool) -> list[str]:
+def _wanted(store: Store, ids: tuple[str, ...], filters: dict[str, Any]) -> list[str]:
     from unsprawl.store.findings import Filter
     from unsprawl.store.triage import SETTLED
 
     if ids:
         return list(dict.fromkeys(store.find(one) for one in ids))
-    if not filtered:
-        return store.checks_due()
     active = filters.pop("only_active")
     wanted = Filter(
         **filters,
@@ -148,7 +154,7 @@ def _tell(answer: Answered) -> None:
 
 def _sum(answers: list[Answered]) -> str:
     if not answers:
-        return "Nothing is due. Name findings by their ids, or choose them with filters."
+        return _NOTHING
     counts = Counter(str(answer.check.validity) for answer in answers)
     asked = sum(answer.asked for answer in answers)
     words = ", ".join(

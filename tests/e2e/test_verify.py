@@ -64,7 +64,8 @@ def test_a_crawl_checks_what_it_finds_and_verify_follows_it(
     assert "account 482915736042" in row["evidence"]
     assert len(aws.asked()) == 1
     # Fresh answers are not asked for again, and nothing is due.
-    assert verified(capsys, "--config", config) == []
+    assert verified(capsys, "--due", "--config", config) == []
+    assert len(verified(capsys, "--config", config)) == 1, "without a choice all that are open"
     (again,) = verified(capsys, row["finding"][:8], "--config", config)
     assert (again["cached"], again["asked"], len(aws.asked())) == (True, False, 1)
     # Deactivated: the proof flips, and the history keeps both.
