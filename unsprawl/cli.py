@@ -44,6 +44,7 @@ COMMANDS: Final = {
         "unsprawl.cli_model:model",
         "Train the classifier, measure it, read its card, or use another.",
     ),
+    "init": ("unsprawl.cli_init:init", "Ask what there is, write a configuration, and try it."),
     "doctor": ("unsprawl.cli_doctor:doctor", "Try every source of a configuration, reading nothing."),
     "demo": ("unsprawl.cli_demo:demo", "Crawl an invented organisation on this machine."),
 }
