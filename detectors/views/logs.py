@@ -62,8 +62,18 @@ _TABLE: Final = re.compile(
 #: A value with a space behind each character, which is how people get one past a mask.
 _SPACED: Final = re.compile(rb"(?<![!-~])[A-Za-z0-9_+/=.~-](?: [A-Za-z0-9_+/=.~-]){19,}+(?![!-~])")
 _TOKEN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+/=.~-")
-#: The end of a line that is long enough to be full, before one that goes on with a token.
-_FULL: Final = re.compile(rb"\n(?<=[^\n]{72}\n)(?=(?>" + _PREFIX.pattern + rb"|)[A-Za-z0-9_+/=.~-])")
+#: A line that begins like this is one of its own: an address or a date opens most lines of a log.
+_OPENS: Final = rb"(?![0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ])"
+_ON: Final = rb"(?=(?>" + _PREFIX.pattern + rb"|)" + _OPENS + rb"[A-Za-z0-9_+/=.~-]"
+#: The end of a line that is long enough to be full, before one that goes on with a token. Of a token that is
+#: worth joining eight characters stand on one side at least; most lines of a log end and begin with less.
+_FULL: Final = re.compile(
+    rb"\n(?<=[^\n]{72}\n)(?:(?:(?<=[A-Za-z0-9_+/=.~-]{8}\n)|(?<=[A-Za-z0-9_+/=.~-]{8}\r\n))"
+    + _ON
+    + rb")|"
+    + _ON
+    + rb"{8}))"
+)
 #: What two lines look like that are parts of one token: digits on both sides of the break.
 _BEFORE: Final = re.compile(rb"(?=[A-Za-z0-9_+/=.~-]{0,11}[0-9])[A-Za-z0-9_+/=.~-]{12}")
 _BEHIND: Final = re.compile(rb"[A-Za-z0-9_+/=.~-](?<=[0-9]|.(?=.{0,10}[0-9]))")
