@@ -131,7 +131,8 @@ def wraps(data: bytes, *, shown: bool = False) -> list[Edit]:
         return []
     rows = [[*_wraps(data)] if data.find(b"\n", _WRAPPED) > 0 else []]
     if stamped or shown:
-        rows.append([Edit(*found.span(), b"", "log") for found in _GOES_ON.finditer(data)])
+        if b"O+" in data or b"E+" in data:
+            rows.append([Edit(*found.span(), b"", "log") for found in _GOES_ON.finditer(data)])
         rows.append([*_pieces(data)])
     return merged(rows)
 
