@@ -80,7 +80,7 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 $(PRISM):
-	npm install --prefix $(VENV)/prism --no-audit --no-fund --silent @stoplight/prism-cli@5.16.0
+	npm install --prefix $(VENV)/prism --no-audit --no-fund --silent @stoplight/prism-cli@5.16.0 @octokit/openapi@23.0.2
 
 $(BUILDBOT): $(VENV)/pyvenv.cfg
 	$(PYTHON) -m venv $(VENV)/buildbot

@@ -1,7 +1,7 @@
 """Our requests to GitHub, held against GitHub's own description of its API (``api.github.com.json``).
 
-The description comes from npm, ``@octokit/openapi``: copy ``generated/api.github.com.json`` into the folder
-that ``CONTRACTS`` names. Answers are our server's: it shows a part of what GitHub does.
+The description comes from npm, ``@octokit/openapi``, which stands beside Prism (``make test-servers``). Answers are our
+server's: it shows a part of what GitHub does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import ci_worlds
 import pytest
 from ci_worlds import CiWorld
-from prism import description, mocked
+from prism import described_by, mocked
 
 from unsprawl.estate.actions_server import ActionsServer
 from unsprawl.estate.loopback import Answer, Request
@@ -48,7 +48,10 @@ class Described(ActionsServer):
 @pytest.fixture
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CiWorld, Described]]:
     log = tmp_path_factory.mktemp("prism") / "log"
-    with mocked(description("api.github.com.json"), log) as url, ci_worlds.opened("github") as here:
+    with (
+        mocked(described_by("@octokit/openapi", "generated/api.github.com.json"), log) as url,
+        ci_worlds.opened("github") as here,
+    ):
         assert isinstance(here.server, ActionsServer)
         with Described(here.server) as server:
             server.prism = url

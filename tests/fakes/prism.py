@@ -44,10 +44,22 @@ def mocked(described: Path, log: Path) -> Iterator[str]:
         yield url
 
 
-@contextmanager
-def _running(log: Path, kind: str, *arguments: str) -> Iterator[str]:
+def described_by(package: str, file: str) -> Path:
+    """A file of an npm package that is installed where Prism is."""
+    place = Path(_program()).parents[1] / package / file
+    assert place.is_file(), f"{package} is not there: npm install {package} beside Prism"
+    return place
+
+
+def _program() -> str:
     program = os.environ.get("PRISM") or shutil.which("prism")
     assert program, "prism is not on the path: npm install -g @stoplight/prism-cli, or name it in PRISM"
+    return program
+
+
+@contextmanager
+def _running(log: Path, kind: str, *arguments: str) -> Iterator[str]:
+    program = _program()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
