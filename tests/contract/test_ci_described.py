@@ -1,7 +1,7 @@
 """Our requests to GitHub, held against GitHub's own description of its API (``api.github.com.json``).
 
-The description comes from npm, ``@octokit/openapi``, which stands beside Prism (``make test-servers``). Answers are our
-server's: it shows a part of what GitHub does.
+The description comes from npm, ``@octokit/openapi``, which stands beside Prism (``make test-servers``).
+Answers are our server's: it shows a part of what GitHub does.
 """
 
 from __future__ import annotations
