@@ -94,6 +94,19 @@ class Outbox:
                 number = int(latest if run is None else run)
                 _collect(connection, self._keys, channels, number, self._clock())
 
+    def news(self) -> tuple[object, ...]:
+        """Something else as soon as there may be something to collect."""
+        with self._lock, faults(self._path):
+            return tuple(
+                self._connection.execute(
+                    "SELECT (SELECT max(id) FROM audit), (SELECT max(id) FROM checks),"
+                    " (SELECT max(id) FROM events), r.id, r.finished_at,"
+                    " (SELECT count(*) FROM findings WHERE first_run = r.id)"
+                    " FROM runs r ORDER BY r.id DESC LIMIT 1"
+                ).fetchone()
+                or ()
+            )
+
     def waiting(self, channel: str, *, at_once: bool = False) -> list[Waiting]:
         """What a channel has not been told, oldest first: what may be tried again now, or ``at_once`` all."""
         with self._lock, faults(self._path):
@@ -242,7 +255,7 @@ def _case(connection: sqlite3.Connection, keys: Keys, finding: str, now: datetim
     short = next(read_findings(connection, wanted, now), None)
     if short is None:
         return {}
-    rows = list(read_rows(connection, keys, wanted, now, show_secrets=False))
+    rows = read_rows(connection, keys, wanted, now, show_secrets=False)
     best = max(rows, key=lambda row: (row["gone_at"] is None, row["risk"]), default={})
     told = {name: best[name] for name in _TOLD if name in best}
     return {**told, "risk": short["risk"], "occurrences": short["live"], "sources": short["sources"]}

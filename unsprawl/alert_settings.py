@@ -8,11 +8,10 @@ import msgspec
 
 from unsprawl.references import Reference
 
-__all__ = ["KINDS", "SETTINGS", "Apprise", "ChannelSettings", "Email", "Jira", "Slack", "Webhook"]
+__all__ = ["SETTINGS", "Apprise", "ChannelSettings", "Email", "Jira", "Slack", "Webhook"]
 
 #: What can be told. ``leak`` comes from `watch`, the rest from every job with a store.
 Kind: TypeAlias = Literal["new", "active", "reopened", "closed", "incomplete", "leak"]
-KINDS: Final[tuple[str, ...]] = ("new", "active", "reopened", "closed", "incomplete", "leak")
 
 _Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 _Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]

@@ -23,10 +23,8 @@ from unsprawl.cli_options import (
 )
 from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of, tell_gaps
 from unsprawl.errors import ExitCode
-from unsprawl.printable import printable
 
 if TYPE_CHECKING:
-    from unsprawl.alerts.delivery import Told
     from unsprawl.config import Config
     from unsprawl.jobs import Result
     from unsprawl.report.cases import Row, Tally
@@ -145,17 +143,12 @@ def crawl(
         tell_gaps(result.coverage, sys.stderr)
     for one in result.told:
         if one.failure:
-            click.echo(f"warning: alerts: {_alerts(one)}", err=True)
+            click.echo(f"warning: alerts: {one}", err=True)
     if code is ExitCode.FAILED:
         click.echo("error: no source could be read at all", err=True)
     if not quiet:
         summary(loaded, result, counts, code, sys.stderr if wanted and output is None else sys.stdout)
     return int(code)
-
-
-def _alerts(told: Told) -> str:
-    line = f"{told.channel}: {told.events:,} told"
-    return line + (f", {told.waiting:,} wait: {printable(told.failure)}" if told.failure else "")
 
 
 def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: TextIO) -> None:
@@ -178,7 +171,7 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
             else []
         ),
         *([("Checked", checked)] if checked else []),
-        *[("Alerts", _alerts(one)) for one in result.told],
+        *[("Alerts", str(one)) for one in result.told],
         ("Open now", f"{still_open:,}" + (f" ({worst})" if worst else "")),
         (
             "Read",

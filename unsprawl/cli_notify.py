@@ -34,7 +34,6 @@ def notify(config: Path, test: bool) -> int:
     """
     from unsprawl.alerts import delivery
     from unsprawl.config import load
-    from unsprawl.printable import printable
     from unsprawl.store.findings import Store
     from unsprawl.store.keys import load_keys
 
@@ -47,8 +46,5 @@ def notify(config: Path, test: bool) -> int:
         with Store.open(loaded.store, load_keys(loaded.key, create=False)) as store:
             told = delivery.deliver(store, loaded.notify, at_once=True)
     for one in told:
-        line = f"{one.channel}: {one.events} told" + (
-            f" in {one.messages} messages" if one.messages > 1 else ""
-        )
-        click.echo(printable(line + (f", {one.waiting} wait: {one.failure}" if one.failure else "")))
+        click.echo(str(one))
     return int(ExitCode.INCOMPLETE if any(one.failure for one in told) else ExitCode.CLEAN)

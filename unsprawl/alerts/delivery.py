@@ -13,6 +13,7 @@ from unsprawl.alert_settings import ChannelSettings
 from unsprawl.alerts.channels import Sender, sender
 from unsprawl.config import ConfiguredChannel
 from unsprawl.errors import StoreError, UnsprawlError
+from unsprawl.printable import printable
 from unsprawl.store.findings import Store
 from unsprawl.store.outbox import Waiting, Wanted
 from unsprawl.store.prepare import SEVERITIES
@@ -35,6 +36,11 @@ class Told:
     messages: int = 0
     waiting: int = 0
     failure: str = ""
+
+    def __str__(self) -> str:
+        told = f" in {self.messages:,} messages" if self.messages > 1 else ""
+        left = f", {self.waiting:,} wait: {self.failure}" if self.failure else ""
+        return printable(f"{self.channel}: {self.events:,} told{told}{left}")
 
 
 def tell(store: Store, channels: Iterable[ConfiguredChannel], run: str | None = None) -> list[Told]:
@@ -68,9 +74,15 @@ def telling(store: Store, channels: Sequence[ConfiguredChannel]) -> Iterator[Non
     done = threading.Event()
 
     def keep_telling() -> None:
+        known: tuple[object, ...] | None = None
         while not done.wait(_EVERY):
             try:
-                tell(store, channels)
+                # A look that finds nothing new writes nothing.
+                if (news := store.outbox.news()) != known:
+                    tell(store, channels)
+                    known = news
+                else:
+                    deliver(store, channels)
             except StoreError as error:
                 _log.warning("alerts wait: %s", error.message)
 
