@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from unsprawl.estate.handler import Handler
 
 __all__ = ["Answer", "Fault", "LoopbackServer", "Request", "data"]
 
@@ -131,35 +133,8 @@ class LoopbackServer:
         return None
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     owner: ClassVar[LoopbackServer]
-    protocol_version = "HTTP/1.1"
-    # Headers and body in two small packets would wait for each other.
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Requests are kept by the server, not printed."""
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_HEAD(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def do_PUT(self) -> None:
-        self._serve()
-
-    def do_DELETE(self) -> None:
-        self._serve()
 
     def _serve(self) -> None:
         url = urlsplit(self.path)

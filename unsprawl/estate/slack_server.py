@@ -18,11 +18,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from unsprawl.estate.handler import Handler
 from unsprawl.estate.slack_methods import METHODS, Refused
 from unsprawl.estate.slack_workspace import Workspace
 
@@ -145,25 +146,8 @@ class SlackServer:
         return offset
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     slack: ClassVar[SlackServer]
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Requests are kept by the server, not printed."""
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
 
     def _serve(self) -> None:
         url = urlsplit(self.path)
