@@ -75,7 +75,7 @@ class _Breaking:
 
 
 class ContentDetector:
-    """Implements ``records.Detector``. One serves one thread.
+    """Implements ``records.Detector``. One serves all threads of a process.
 
     ``limit`` bounds the candidates of one rule in one document, ``segment`` is the size in bytes of
     the pieces in which large contents are scanned. With ``doubts`` it also gives candidates that a filter

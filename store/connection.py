@@ -23,10 +23,10 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _BUSY_SECONDS: Final = 30
 #: Up to this size the whole file is checked when it is opened for writing: some 50 ms.
 _CHECKED_BYTES: Final = 16 << 20
-#: Pages of the log before it is merged (32 MiB), and of the cache in KiB: keyed names fall all over the
-#: indexes, so what is merged rarely is merged once for many batches.
+#: Pages of the log before it is merged (32 MiB): keyed names fall all over the indexes, so what is merged
+#: rarely is merged once for many batches. Of the cache, in KiB: the system keeps the file's pages anyway.
 _LOG: Final = 8192
-_CACHE: Final = -65536
+_CACHE: Final = -16384
 _RESTORE: Final = "restore it from a backup, or move it away and crawl again into a new one"
 
 _FAULTS: Final = {

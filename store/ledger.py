@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from unsprawl.records import Cursor
 from unsprawl.secret import Keys
@@ -23,6 +23,9 @@ from unsprawl.store.connection import faults
 from unsprawl.store.seal import seal, unseal
 
 __all__ = ["SeenReader", "open_cursor", "progress", "seal_cursor", "seen_reader"]
+
+#: Of the cache of a reader, in KiB: each thread and worker has one, and names fall all over the file.
+_CACHE: Final = -2048
 
 
 class SeenReader:
@@ -67,7 +70,7 @@ class SeenReader:
     def _open(self) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA cache_size = -16384")
+        connection.execute(f"PRAGMA cache_size = {_CACHE}")
         ended = connection.execute("SELECT id, detection FROM runs WHERE status <> 'running'").fetchall()
         self._valid = frozenset(run for run, detection in ended if detection == self._detection)
         self._older = frozenset(run for run, _ in ended) - self._valid

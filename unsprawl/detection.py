@@ -1,4 +1,4 @@
-"""What looks at the documents of a job: rules, classifier and keys, built once a thread."""
+"""What looks at the documents of a job: rules, classifier and keys, built once a process."""
 
 from __future__ import annotations
 
@@ -38,20 +38,23 @@ class Detection:
     """What is looked for instead of all that the rules know."""
 
 
-_this_thread = threading.local()
+_building = threading.Lock()
+_held: tuple[Detection, Examiner] | None = None
 
 
 def examiner(detection: Detection) -> Examiner:
-    """The detection core of this thread; a forked worker inherits that of the thread that forked it."""
-    held: tuple[Detection, Examiner] | None = getattr(_this_thread, "examiner", None)
-    if (
-        held is None
-        or held[0] != detection
-        or held[0].memory is not detection.memory
-        or held[0].values is not detection.values
-    ):
-        held = _this_thread.examiner = (detection, _build_examiner(detection))
-    return held[1]
+    """The detection core of this process, which all of its threads share; forked workers inherit it."""
+    global _held  # noqa: PLW0603  # rules and model take a second and 40 MB
+    with _building:
+        held = _held
+        if (
+            held is None
+            or held[0] != detection
+            or held[0].memory is not detection.memory
+            or held[0].values is not detection.values
+        ):
+            held = _held = (detection, _build_examiner(detection))
+        return held[1]
 
 
 def _build_examiner(detection: Detection) -> Examiner:

@@ -77,7 +77,7 @@ class Executor(Protocol):
 class Threads:
     """Steps in threads of this process: for sources that wait on a network, and for a single job.
 
-    ``build`` is called in each thread: a detector serves one thread alone.
+    ``build`` is called in each thread: a source serves one thread alone.
     """
 
     def __init__(self, count: int, build: Callable[[], Run], inbox: Inbox) -> None:

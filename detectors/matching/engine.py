@@ -35,7 +35,7 @@ class Engine:
     """``backend`` is ``hyperscan``, ``fallback``, or ``auto``: the first that can be imported.
 
     Both give the same matches. ``cache`` is the folder of the compiled database (None: not kept).
-    An engine serves one thread at a time. Raises ``RuleError`` for a pattern that an engine refuses.
+    An engine serves all threads. Raises ``RuleError`` for a pattern that an engine refuses.
     """
 
     def __init__(

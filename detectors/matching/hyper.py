@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,9 +26,9 @@ _GAP: Final = 64
 
 
 class Automaton:
-    """Expressions in one database. ``hits`` is not reentrant: one automaton a thread."""
+    """Expressions in one database, which all threads search, each in a scratch space of its own."""
 
-    __slots__ = ("_database", "_scan")
+    __slots__ = ("_database", "_local", "_new_scratch", "_scan")
 
     def __init__(
         self,
@@ -44,7 +45,8 @@ class Automaton:
 
         name = f"hyperscan-{_key(hyperscan, expressions, more_key)}.db"
         self._database = _load_or_compile(hyperscan, name, lambda: [*expressions, *more()], folder)
-        self._database.scratch = hyperscan.Scratch(self._database)
+        self._new_scratch = hyperscan.Scratch
+        self._local = threading.local()
         self._scan = self._database.scan
 
     def hits(self, data: bytes | memoryview) -> dict[int, list[list[int]]]:
@@ -66,7 +68,11 @@ class Automaton:
             else:
                 stretches.append([end, end])
 
-        self._scan(data, match_event_handler=on_match)
+        try:
+            scratch = self._local.scratch
+        except AttributeError:
+            scratch = self._local.scratch = self._new_scratch(self._database)
+        self._scan(data, match_event_handler=on_match, scratch=scratch)
         return found
 
 

@@ -6,7 +6,8 @@ What is compiled holds values in clear, so it is never written to a cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
@@ -19,17 +20,14 @@ MOST: Final = 200_000
 
 
 class Literals(Protocol):
-    """``ends`` answers pairs of a literal's number and the offset behind it. Serves one thread."""
+    """``ends`` answers pairs of a literal's number and the offset behind it."""
 
     def ends(self, data: bytes) -> list[tuple[int, int]]: ...
 
 
-def literals(words: Sequence[bytes], backend: Backend) -> Callable[[], Literals]:
-    """Makes the automaton; what it answers gives one to each thread that asks."""
-    if backend == "hyperscan":
-        database = _compiled(words)
-        return lambda: _Hyperscan(database)
-    return lambda: _AhoCorasick(words)
+def literals(words: Sequence[bytes], backend: Backend) -> Literals:
+    """The automaton of ``words``, which serves all threads."""
+    return _Hyperscan(_compiled(words)) if backend == "hyperscan" else _AhoCorasick(words)
 
 
 def _compiled(words: Sequence[bytes]) -> Any:
@@ -47,13 +45,14 @@ def _compiled(words: Sequence[bytes]) -> Any:
 
 
 class _Hyperscan:
-    __slots__ = ("_ended", "_scan", "_scratch")
+    __slots__ = ("_database", "_ended", "_local", "_new_scratch")
 
     def __init__(self, database: Any) -> None:
         import hyperscan
 
-        self._scan = database.scan
-        self._scratch = hyperscan.Scratch(database)
+        self._database = database
+        self._local = threading.local()
+        self._new_scratch = hyperscan.Scratch
         self._ended = hyperscan.ScanTerminated
 
     def ends(self, data: bytes) -> list[tuple[int, int]]:
@@ -63,8 +62,12 @@ class _Hyperscan:
             found.append((number, end))
             return len(found) >= MOST  # ends the scan
 
+        try:
+            scratch = self._local.scratch
+        except AttributeError:
+            scratch = self._local.scratch = self._new_scratch(self._database)
         with suppress(self._ended):
-            self._scan(data, match_event_handler=on_match, scratch=self._scratch)
+            self._database.scan(data, match_event_handler=on_match, scratch=scratch)
         return found
 
 

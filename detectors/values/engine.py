@@ -78,12 +78,12 @@ class Values:
 
 
 class ValueEngine:
-    """Has the methods of ``matching.engine.Engine`` that a detector calls. Serves one thread."""
+    """Has the methods of ``matching.engine.Engine`` that a detector calls."""
 
     def __init__(self, values: Values) -> None:
         self._values = values
         self._words = values.words
-        self._ends = values.automaton().ends
+        self._ends = values.automaton.ends
         made = values.forms
         self._meanings = [
             (len(word), made.wholes.get(word), made.keys.get(word), made.hints.get(word))

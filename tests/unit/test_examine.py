@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -12,6 +14,7 @@ from unsprawl.detectors.detector import ContentDetector
 from unsprawl.detectors.rules import load
 from unsprawl.examine import Examiner, Looked
 from unsprawl.models.baseline import BaselineClassifier
+from unsprawl.models.serving import ContextClassifier
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document, Occurrence, Verdict
 from unsprawl.redaction import Redactor
@@ -97,3 +100,17 @@ def test_a_value_in_an_escaped_name_is_masked(examiner: Examiner) -> None:
         text = f"password = '{fill('<password>', 'inside')}'"
         (found,) = examined(examiner, text, uri=f"file:///srv/a%20b/{name}")
         assert found.uri == f"file:///srv/a%20b/{shown}"
+
+
+def test_threads_share_an_examiner(examiner: Examiner) -> None:
+    shared = replace(examiner, classifier=ContextClassifier(), detector=ContentDetector(load(), doubts=True))
+    texts = [
+        "\n".join(f"{word}_password = {fill('<base62:20>', f'{number} {word}')}" for word in ("db", "smtp"))
+        + f"\n{fill('<github-token:ghp_>', str(number))}\nurl: https%3A%2F%2Fa:{number}x9Kq%40host/\n" * 3
+        for number in range(40)
+    ]
+    alone = [examined(shared, text) for text in texts]
+    assert all(len(found) >= 5 for found in alone)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            assert list(pool.map(partial(examined, shared), texts)) == alone
