@@ -21,7 +21,7 @@ __all__ = ["Clue", "Coding", "Mark", "Telling", "marks", "telling"]
 Coding: TypeAlias = Literal["base64", "hex", "packed", "escapes", "logs", "markup", "strings"]
 
 #: Raise it when :func:`marks` makes others of the same words: compiled databases are kept.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 #: Shorter keywords have encodings that stand everywhere.
 _SHORTEST: Final = 4
@@ -37,7 +37,10 @@ _PACKED_HEX: Final = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0")
 
 
 class Mark(NamedTuple):
-    """The fixed characters of something encoded; they end ``width`` behind the start of a group."""
+    """The fixed characters of something encoded; they end ``width`` behind the start of a group.
+
+    ``logs``: the characters have spaces between them.
+    """
 
     core: bytes
     width: int
@@ -92,6 +95,9 @@ def marks(of: Telling) -> list[Mark]:
     found += [Mark(core, len(core), "packed") for core in _PACKED]
     for word in (*words, *prefixes, *_PACKED_HEX):
         found += [Mark(core.encode(), len(core), "hex") for core in (word.hex(), word.hex().upper())]
+    for word in (*words, *prefixes):
+        spaced = b" ".join(word[at : at + 1] for at in range(len(word)))
+        found.append(Mark(spaced, len(spaced), "logs"))
     return list(dict.fromkeys(found))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from unsprawl.detectors.views.edits import Edit, merged
 
-__all__ = ["TELLING", "edits", "is_log", "wraps"]
+__all__ = ["SPACED_ON", "TELLING", "edits", "is_log", "wraps"]
 
 _T: Final = r"[A-Za-z0-9_+/=.~-]"
 _CODE: Final = r"\x1b\[[0-9;]{0,12}[mK]"
@@ -24,7 +24,6 @@ TELLING: Final = (
     rf"[A-Za-z0-9_]{{4}}{_DATE}",
     r"[A-Z_]=\$'",
     rf"{_NAMED}[ ]{{2}}",
-    rf"(?:{_T} ){{8}}",
 )
 #: Colours, cursor moves (CSI), titles and links (OSC, ended by BEL or ST), messages to programs (APC,
 #: DCS), character sets, single letters; also as ``cat -v`` writes them. Bounded, so that a million of ESC
@@ -61,6 +60,8 @@ _TABLE: Final = re.compile(
 )
 #: A value with a space behind each character, which is how people get one past a mask.
 _SPACED: Final = re.compile(rb"(?<![!-~])[A-Za-z0-9_+/=.~-](?: [A-Za-z0-9_+/=.~-]){19,}+(?![!-~])")
+#: The rest of such a value.
+SPACED_ON: Final = re.compile(rb"[A-Za-z0-9_+/=.~-]?(?: [A-Za-z0-9_+/=.~-]){4,8192}+")
 _TOKEN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+/=.~-")
 #: A line that begins like this is one of its own: an address or a date opens most lines of a log.
 _OPENS: Final = rb"(?![0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ])"
@@ -68,15 +69,20 @@ _ON: Final = rb"(?=(?>" + _PREFIX.pattern + rb"|)" + _OPENS + rb"[A-Za-z0-9_+/=.
 #: The end of a line that is long enough to be full, before one that goes on with a token. Of a token that is
 #: worth joining eight characters stand on one side at least; most lines of a log end and begin with less.
 _FULL: Final = re.compile(
-    rb"\n(?<=[^\n]{72}\n)(?:(?:(?<=[A-Za-z0-9_+/=.~-]{8}\n)|(?<=[A-Za-z0-9_+/=.~-]{8}\r\n))"
+    rb"\n(?:(?<=[A-Za-z0-9_+/=.~-]\n)|(?<=[A-Za-z0-9_+/=.~-]\r\n))"
+    rb"(?:(?:(?<=[A-Za-z0-9_+/=.~-]{8}\n)|(?<=[A-Za-z0-9_+/=.~-]{8}\r\n))"
     + _ON
     + rb")|"
     + _ON
-    + rb"{8}))"
+    + rb"{8}))(?<=[^\n]{72}\n)"
 )
 #: What two lines look like that are parts of one token: digits on both sides of the break.
 _BEFORE: Final = re.compile(rb"(?=[A-Za-z0-9_+/=.~-]{0,11}[0-9])[A-Za-z0-9_+/=.~-]{12}")
 _BEHIND: Final = re.compile(rb"[A-Za-z0-9_+/=.~-](?<=[0-9]|.(?=.{0,10}[0-9]))")
+#: What may be one token over a line end: it is long, or has a digit.
+_JOINED: Final = re.compile(rb"[A-Za-z0-9_+/=.~-]*\n[A-Za-z0-9_+/=.~-]*")
+_LONG: Final = 20
+_DIGIT: Final = re.compile(rb"[0-9]")
 #: A line that was written in two pieces, each with its time: the second is a word and no more.
 _PIECES: Final = re.compile(
     rb"\n(?<=[A-Za-z0-9_+/=.~-]{12}\n)(?<![^0-9]{12}\n)(" + _DATE.encode() + rb")(?:\.[0-9]{1,9})?Z ?"
@@ -84,9 +90,13 @@ _PIECES: Final = re.compile(
 )
 #: GitLab says itself that a line goes on.
 _GOES_ON: Final = re.compile(rb"\n" + _STAMP + rb" [0-9]{2}[OE]\+")
+#: Whether a log is GitLab's, or has times that may fall into a line: its first lines tell.
+_GITLAB: Final = re.compile(rb"(?m)^" + _STAMP + rb" [0-9]{2}[OE][ +]")
+_DATED: Final = re.compile(rb"(?m)^(?:\xef\xbb\xbf)?" + _DATE.encode())
+_FIRST: Final = 4 << 10
 #: A line is hard-wrapped if it is this long, without its prefix, in bytes.
 _WRAPPED: Final = 72
-#: Widths of terminals and of what folds lines: a full line of one of these goes on whatever it looks like.
+#: Widths of terminals and of what folds lines: a full line of one of these goes on if a token may.
 _WIDTHS: Final = frozenset(
     {72, 76, 78, 79, 80, 99, 100, 119, 120, 131, 132, 139, 140, 159, 160, 199, 200, 256}
 )
@@ -131,9 +141,10 @@ def wraps(data: bytes, *, shown: bool = False) -> list[Edit]:
         return []
     rows = [[*_wraps(data)] if data.find(b"\n", _WRAPPED) > 0 else []]
     if stamped or shown:
-        if b"O+" in data or b"E+" in data:
+        if _GITLAB.search(data, 0, _FIRST):
             rows.append([Edit(*found.span(), b"", "log") for found in _GOES_ON.finditer(data)])
-        rows.append([*_pieces(data)])
+        if _DATED.search(data, 0, _FIRST):
+            rows.append([*_pieces(data)])
     return merged(rows)
 
 
@@ -143,8 +154,6 @@ def _wraps(data: bytes) -> Iterator[Edit]:
     for found in _FULL.finditer(data):
         end, follow = found.start(), found.end()
         end -= data[end - 1] == 0x0D
-        if data[end - 1] not in _TOKEN:
-            continue
         start = line = data.rfind(b"\n", max(0, end - 1024), end) + 1
         prefix = _PREFIX.match(data, start, start + 80)
         if prefix is not None:
@@ -163,11 +172,18 @@ def _wraps(data: bytes) -> Iterator[Edit]:
         if block and above[2] is not None:
             yield above[2]
         like = _BEFORE.match(data, end - 12) and _BEHIND.match(data, follow)
-        if width in _WIDTHS or block or like:
+        full = width in _WIDTHS and _may_be_one(data[end - 24 : end], data[follow : follow + 24])
+        if full or block or like:
             yield edit
             above = (found.end(), width, None)
         else:
             above = (found.end(), width, edit)
+
+
+def _may_be_one(before: bytes, behind: bytes) -> bool:
+    """Whether the end of a line and the beginning of the next read like one token."""
+    joined = _JOINED.search(before + b"\n" + behind)
+    return joined is not None and (len(joined[0]) > _LONG or _DIGIT.search(joined[0]) is not None)
 
 
 def _width(data: bytes, start: int, end: int) -> int:

@@ -85,6 +85,8 @@ def _near(data: bytes, editor: Editor, blocks: set[int]) -> list[Edit]:
         while low and data[low - 1] == 0x5C and low % _BLOCK != 1:
             low -= 1  # not within a row of backslashes
         high = (ordered[index - 1] + 2) * _BLOCK
+        if spaced := logs.SPACED_ON.match(data, high - 1):
+            high = spaced.end()
         found += [
             Edit(start + low, end + low, text, view) for start, end, text, view in editor(data[low:high])
         ]
