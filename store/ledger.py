@@ -39,6 +39,7 @@ class SeenReader:
     ) -> None:
         self._path = Path(path)
         self._keys = keys
+        self._name = keys.documents(source)
         self._source = source
         self._detection = detection
         self._rescan_until = rescan_until
@@ -48,7 +49,7 @@ class SeenReader:
         self._older: frozenset[int] = frozenset()
 
     def __call__(self, key: str) -> str | None:
-        name = self._keys.document(self._source, key)
+        name = self._name(key)
         with self._lock, faults(self._path):
             connection = self._connection or self._open()
             row = connection.execute(

@@ -144,7 +144,12 @@ class Keys:
 
     def document(self, source: str, key: str) -> bytes:
         """The stand-in for a document's key. Content is the same in every source."""
-        return self.name("" if key.startswith(CONTENT) else source, key)
+        return self.documents(source)(key)
+
+    def documents(self, source: str) -> Callable[[str], bytes]:
+        """:meth:`document` for many documents of one source."""
+        own, shared = self.namer(source), self.namer("")
+        return lambda key: (shared if key.startswith(CONTENT) else own)(key)
 
     def namer(self, *first: str) -> Callable[[str], bytes]:
         """:meth:`name` for many names that begin with the same parts."""

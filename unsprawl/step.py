@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
 from unsprawl.errors import AuthError, SourceError
@@ -124,7 +123,7 @@ def step(
     failure: Gap | None = None
     fatal = False
     finished = True
-    named = partial(examiner.keys.document, source.name)
+    named = examiner.keys.documents(source.name)
     try:
         for event in source.read(unit, cursor, seen):
             if isinstance(event, Document):

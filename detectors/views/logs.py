@@ -134,6 +134,8 @@ def edits(data: bytes) -> list[Edit]:
 
 def wraps(data: bytes, *, shown: bool = False) -> list[Edit]:
     """Line ends within a token, if ``data`` is short, begins like a log, or is ``shown`` on terminals."""
+    if data.find(b"\n", 0, len(data) - 1) < 0:
+        return []  # like most messages
     stamped = (
         bool(data) and data[0] in _BEGINS and _PREFIX.match(data.removeprefix(b"\xef\xbb\xbf")) is not None
     )
