@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
-import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import ci_worlds
 import pytest
 from ci_worlds import TOKEN, VARIABLE, CiWorld
+from crawls import Crawl, killed
 
 from unsprawl.estate.builds import Builds, Step
 from unsprawl.estate.loopback import Fault
@@ -25,7 +19,6 @@ from unsprawl.placeholders import fill
 _RUNS = 40
 #: The request at which a crawl is killed: while it lists, in the middle of a run, behind a checkpoint.
 _KILLED_AT = (4, 37, 90)
-_TIMES = ("first_seen", "last_seen", "gone_at")
 
 
 def token(name: object) -> str:
@@ -62,59 +55,13 @@ def world() -> Iterator[CiWorld]:
         yield one
 
 
-class Crawl:
-    """One configuration, each run a process of its own."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        self.env = {**os.environ, VARIABLE: TOKEN, "UNSPRAWL_CONFIG_DIR": str(folder.parent / "keys")}
-        folder.mkdir()
-        source = {"type": "ci", "system": "github", "url": url, "token": f"${{{VARIABLE}}}", "max_wait": 5}
-        text = json.dumps({"store": "unsprawl.db", "sources": {"builds": source}})
-        (folder / "nightly.yaml").write_text(text)
-
-    def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "unsprawl", "crawl", str(self.folder / "nightly.yaml"), "--quiet"]
-        return subprocess.Popen(command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-    def finish(self) -> int:
-        process = self.start()
-        _, errors = process.communicate(timeout=300)
-        assert b"Traceback" not in errors, errors.decode()
-        assert TOKEN.encode() not in errors
-        return process.returncode
-
-    def unfinished(self) -> bool:
-        path = self.folder / "unsprawl.db"
-        if not path.exists():
-            return True
-        with closing(sqlite3.connect(path, timeout=10)) as store:
-            try:
-                row = store.execute("SELECT status FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-            except sqlite3.OperationalError:
-                return True
-        return row is None or row[0] == "running"
-
-    def rows(self, *command: str) -> list[dict[str, Any]]:
-        arguments = [*command, "--store", str(self.folder / "unsprawl.db"), "--format", "jsonl"]
-        ended = subprocess.run(
-            [sys.executable, "-m", "unsprawl", *arguments], env=self.env, check=True, capture_output=True
-        )
-        return [json.loads(line) for line in ended.stdout.splitlines()]
-
-    def facts(self) -> tuple[Any, Any]:
-        found = [
-            {name: row[name] for name in row if name not in _TIMES} for row in self.rows("findings", "export")
-        ]
-        ledger = [
-            {name: row[name] for name in ("title", "status", "gaps") if name in row}
-            for row in self.rows("coverage")
-        ]
-        return sorted(found, key=json.dumps), sorted(ledger, key=json.dumps)
+def crawl_of(folder: Path, url: str) -> Crawl:
+    source = {"type": "ci", "system": "github", "url": url, "token": f"${{{VARIABLE}}}", "max_wait": 5}
+    return Crawl(folder, source, {VARIABLE: TOKEN})
 
 
 def test_every_split_token_is_found_at_its_line_of_the_raw_log(tmp_path: Path, world: CiWorld) -> None:
-    crawl = Crawl(tmp_path / "crawl", world.server.url)
+    crawl = crawl_of(tmp_path / "crawl", world.server.url)
     world.server.faults = [
         Fault("/actions/runs", 429, {"retry-after": "0"}, after=1, times=2),
         Fault("/jobs", reset=True, after=7, times=1),
@@ -143,22 +90,16 @@ def test_every_split_token_is_found_at_its_line_of_the_raw_log(tmp_path: Path, w
 
 def test_killed_at_any_request_it_converges(tmp_path: Path, world: CiWorld) -> None:
     world.server.faults, world.storage.faults = [], []
-    undisturbed = Crawl(tmp_path / "undisturbed", world.server.url)
+    undisturbed = crawl_of(tmp_path / "undisturbed", world.server.url)
     assert undisturbed.finish() == 3
-    killed = Crawl(tmp_path / "killed", world.server.url)
-    for request in _KILLED_AT:
-        world.server.faults = []
-        process = killed.start()
-        world.server.faults = [Fault("", before=process.kill, after=request, times=1)]
-        process.communicate(timeout=300)
-        assert killed.unfinished()
-    world.server.faults = []
-    assert killed.finish() == 3
-    assert killed.facts() == undisturbed.facts()
+    disturbed = crawl_of(tmp_path / "disturbed", world.server.url)
+    killed(disturbed, world.server, _KILLED_AT)
+    assert disturbed.finish() == 3
+    assert disturbed.facts() == undisturbed.facts()
 
 
 def test_a_dead_host_is_failed_in_the_ledger(tmp_path: Path) -> None:
-    crawl = Crawl(tmp_path / "dead", "http://127.0.0.1:9")
+    crawl = crawl_of(tmp_path / "dead", "http://127.0.0.1:9")
     assert crawl.finish() == 4
     (row,) = crawl.rows("coverage")
     assert row["status"] == "failed"

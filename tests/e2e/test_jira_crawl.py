@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from crawls import Crawl, killed
 from issues import TOKEN, VARIABLE, serving
 
 from unsprawl.estate.jira_server import JiraServer
@@ -23,7 +17,6 @@ from unsprawl.placeholders import fill
 _ISSUES = 64
 #: The request at which a crawl is killed: while it lists, in the middle of a page, behind a checkpoint.
 _KILLED_AT = (6, 40, 90)
-_TIMES = ("first_seen", "last_seen", "gone_at")
 
 
 def token(name: object) -> str:
@@ -72,60 +65,13 @@ def server() -> Iterator[JiraServer]:
         yield server
 
 
-class Crawl:
-    """One configuration, each run a process of its own."""
-
-    def __init__(self, folder: Path, server: JiraServer) -> None:
-        self.folder = folder
-        self.env = {**os.environ, VARIABLE: TOKEN, "UNSPRAWL_CONFIG_DIR": str(folder.parent / "keys")}
-        folder.mkdir()
-        source = {"type": "jira", "url": server.url, "user": server.user, "token": f"${{{VARIABLE}}}"}
-        text = json.dumps({"store": "unsprawl.db", "sources": {"tracker": source}})
-        (folder / "nightly.yaml").write_text(text)
-
-    def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "unsprawl", "crawl", str(self.folder / "nightly.yaml"), "--quiet"]
-        return subprocess.Popen(command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-    def finish(self) -> int:
-        process = self.start()
-        _, errors = process.communicate(timeout=120)
-        assert b"Traceback" not in errors, errors.decode()
-        assert TOKEN.encode() not in errors
-        return process.returncode
-
-    def unfinished(self) -> bool:
-        path = self.folder / "unsprawl.db"
-        if not path.exists():
-            return True
-        with closing(sqlite3.connect(path, timeout=10)) as store:
-            try:
-                row = store.execute("SELECT status FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-            except sqlite3.OperationalError:
-                return True
-        return row is None or row[0] == "running"
-
-    def rows(self, *command: str) -> list[dict[str, Any]]:
-        arguments = [*command, "--store", str(self.folder / "unsprawl.db"), "--format", "jsonl"]
-        ended = subprocess.run(
-            [sys.executable, "-m", "unsprawl", *arguments], env=self.env, check=True, capture_output=True
-        )
-        return [json.loads(line) for line in ended.stdout.splitlines()]
-
-    def facts(self) -> tuple[Any, Any]:
-        """What was found and what was not read, times aside."""
-        found = [
-            {name: row[name] for name in row if name not in _TIMES} for row in self.rows("findings", "export")
-        ]
-        ledger = [
-            {name: row[name] for name in ("title", "status", "gaps") if name in row}
-            for row in self.rows("coverage")
-        ]
-        return sorted(found, key=json.dumps), sorted(ledger, key=json.dumps)
+def crawl_of(folder: Path, server: JiraServer) -> Crawl:
+    source = {"type": "jira", "url": server.url, "user": server.user, "token": f"${{{VARIABLE}}}"}
+    return Crawl(folder, source, {VARIABLE: TOKEN})
 
 
 def test_everything_is_found_once_and_what_is_refused_is_told(tmp_path: Path, server: JiraServer) -> None:
-    crawl = Crawl(tmp_path / "crawl", server)
+    crawl = crawl_of(tmp_path / "crawl", server)
     server.faults = [
         Fault("/search/jql", 429, {"retry-after": "0"}, after=1, times=2),
         Fault("/comment", cut=80, times=1),
@@ -154,15 +100,9 @@ def test_everything_is_found_once_and_what_is_refused_is_told(tmp_path: Path, se
 
 def test_killed_at_any_request_it_converges(tmp_path: Path, server: JiraServer) -> None:
     server.faults = []
-    undisturbed = Crawl(tmp_path / "undisturbed", server)
+    undisturbed = crawl_of(tmp_path / "undisturbed", server)
     assert undisturbed.finish() == 3
-    killed = Crawl(tmp_path / "killed", server)
-    for request in _KILLED_AT:
-        server.faults = []
-        process = killed.start()
-        server.faults = [Fault("", before=process.kill, after=request, times=1)]
-        process.communicate(timeout=120)
-        assert killed.unfinished()
-    server.faults = []
-    assert killed.finish() == 3
-    assert killed.facts() == undisturbed.facts()
+    disturbed = crawl_of(tmp_path / "disturbed", server)
+    killed(disturbed, server, _KILLED_AT)
+    assert disturbed.finish() == 3
+    assert disturbed.facts() == undisturbed.facts()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from crawls import Crawl
 from slack_worlds import NOON
 
 from unsprawl.estate.slack_server import Fault, SlackServer
@@ -19,7 +16,6 @@ from unsprawl.estate.slack_workspace import Workspace, post
 from unsprawl.placeholders import fill
 
 TOKEN = "the-token-of-a-test"
-TIMES = ("first_seen", "last_seen", "gone_at")
 
 
 def token(name: str) -> str:
@@ -41,33 +37,15 @@ def team_of(channels: int = 6, messages: int = 120) -> Workspace:
     return team
 
 
-class Crawl:
-    def __init__(self, folder: Path, server: SlackServer) -> None:
-        folder.mkdir()
-        self.folder = folder
-        source = {"type": "slack", "token": "${SLACK_TOKEN}", "base_url": server.url}
-        (folder / "night.yaml").write_text(json.dumps({"sources": {"chat": source}}))
-        self.env = {**os.environ, "SLACK_TOKEN": TOKEN, "UNSPRAWL_CONFIG_DIR": str(folder / "key")}
+def crawl_of(folder: Path, server: SlackServer) -> Crawl:
+    source = {"type": "slack", "token": "${SLACK_TOKEN}", "base_url": server.url}
+    return Crawl(folder, source, {"SLACK_TOKEN": TOKEN})
 
-    def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "unsprawl", "crawl", "night.yaml", "--quiet"]
-        return subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=-3, stderr=subprocess.PIPE)
 
-    def finish(self) -> int:
-        process = self.start()
-        _, errors = process.communicate(timeout=120)
-        assert b"Traceback" not in errors, errors.decode()
-        return process.returncode
-
-    def rows(self, *what: str) -> list[dict[str, Any]]:
-        command = [sys.executable, "-m", "unsprawl", *what, "--store", "unsprawl.db", "--format", "jsonl"]
-        shown = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, check=False)
-        return [json.loads(line) for line in shown.stdout.splitlines()]
-
-    def findings(self) -> list[tuple[str, str]]:
-        rows = self.rows("findings", "list")
-        assert all(row["gone_at"] is None for row in rows)
-        return sorted((row["uri"], row["secret"]) for row in rows)
+def findings(crawl: Crawl) -> list[tuple[str, str]]:
+    rows = crawl.rows("findings", "list")
+    assert all(row["gone_at"] is None for row in rows)
+    return sorted((row["uri"], row["secret"]) for row in rows)
 
 
 @pytest.fixture
@@ -80,13 +58,13 @@ def slack():
 def test_each_secret_is_found_once_the_refused_channel_is_told_and_the_second_night_is_cheap(
     tmp_path: Path, slack: SlackServer
 ) -> None:
-    crawl = Crawl(tmp_path / "a", slack)
+    crawl = crawl_of(tmp_path / "a", slack)
     slack.faults += [
         Fault(r"\.", status=429, headers={"Retry-After": "0"}, share=0.05),
         Fault(r"history", cut=40, share=0.05),
     ]
     assert crawl.finish() == 3
-    found = crawl.findings()
+    found = findings(crawl)
     planted = sum(
         "GITHUB_TOKEN" in one["text"] for channel in slack.workspace.channels for one in channel.messages
     )
@@ -101,17 +79,17 @@ def test_each_secret_is_found_once_the_refused_channel_is_told_and_the_second_ni
     assert slack.asked["conversations.history"] == len(slack.workspace.channels)
     assert slack.asked["conversations.replies"] == 0
     assert sum(row["documents"] for row in crawl.rows("coverage")) == 0
-    assert crawl.findings() == found
+    assert findings(crawl) == found
 
 
 def test_killed_and_gone_on_it_holds_what_an_undisturbed_crawl_does(
     tmp_path: Path, slack: SlackServer
 ) -> None:
-    undisturbed = Crawl(tmp_path / "undisturbed", slack)
+    undisturbed = crawl_of(tmp_path / "undisturbed", slack)
     started = time.monotonic()
     assert undisturbed.finish() == 3
     duration = time.monotonic() - started
-    killed = Crawl(tmp_path / "killed", slack)
+    killed = crawl_of(tmp_path / "killed", slack)
     chance = random.Random(5)
     for _ in range(3):
         process = killed.start()
@@ -121,4 +99,4 @@ def test_killed_and_gone_on_it_holds_what_an_undisturbed_crawl_does(
             process.kill()
             process.communicate()
     assert killed.finish() == 3
-    assert killed.findings() == undisturbed.findings()
+    assert findings(killed) == findings(undisturbed)

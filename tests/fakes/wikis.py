@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from unsprawl.crawlers.confluence.source import ConfluenceSource
+from unsprawl.estate.confluence_center_server import ConfluenceCenterServer
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.wiki_model import Wiki
 from unsprawl.records import Checkpoint, Cursor, Document, Seen, Skipped, Source, Unchanged, Unit
@@ -17,12 +18,14 @@ from unsprawl.wire.patience import Patience
 USER = "bot@acme.test"
 TOKEN = uuid4().hex
 VARIABLE = "WIKI_TOKEN"
+Server = ConfluenceServer | ConfluenceCenterServer
 QUICK = Patience(6, 20.0, first=0.005, longest=0.01)
 
 
-def source(server: ConfluenceServer, name: str = "wiki", **settings: Any) -> ConfluenceSource:
+def source(server: Server, name: str = "wiki", **settings: Any) -> ConfluenceSource:
     """A source of the server that waits for nothing longer than it must."""
-    settings = {"user": USER, "token": "${" + VARIABLE + "}", **settings}
+    user = "" if isinstance(server, ConfluenceCenterServer) else USER
+    settings = {"user": user, "token": "${" + VARIABLE + "}", **settings}
     made = ConfluenceSource(name, ConfluenceSource.Config(url=server.site, **settings))
     return quick(made)
 

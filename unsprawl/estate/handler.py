@@ -1,10 +1,34 @@
-"""How a server of ours speaks HTTP: quietly, at once, and every method the same way."""
+"""How a server of ours listens on loopback and speaks HTTP: quietly, at once, every method the same way."""
 
 from __future__ import annotations
 
-from http.server import BaseHTTPRequestHandler
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
 
-__all__ = ["Handler"]
+__all__ = ["Handler", "Listening"]
+
+
+class Listening:
+    """A server that answers while it is entered. ``root`` is its address, with the port it was given."""
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self.root = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
 
 
 class Handler(BaseHTTPRequestHandler):

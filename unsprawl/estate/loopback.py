@@ -14,12 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from http.server import ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from unsprawl.estate.handler import Handler
+from unsprawl.estate.handler import Handler, Listening
 
 __all__ = ["Answer", "Fault", "LoopbackServer", "Request", "data"]
 
@@ -85,7 +83,7 @@ def data(value: Any, status: int = 200, headers: Mapping[str, str] | None = None
     return Answer(status, json.dumps(value).encode(), {"content-type": "application/json", **(headers or {})})
 
 
-class LoopbackServer:
+class LoopbackServer(Listening):
     """Serves on 127.0.0.1 while the context is open. ``url`` has no trailing slash.
 
     ``requests`` holds everything that was asked, in order; ``faults`` may be changed at any time.
@@ -95,25 +93,12 @@ class LoopbackServer:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"owner": self}))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(port, type("Handler", (_Handler,), {"owner": self}))
+        self.url = self.root
 
     def answer(self, request: Request) -> Answer:
         """What a request gets where nothing goes wrong. Runs under ``lock``."""
         raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
 
     def asked(self, path: str = "", *, method: str = "") -> list[Request]:
         """The requests whose ``path?query`` matches the pattern, in order."""

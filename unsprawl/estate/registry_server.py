@@ -15,12 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from unsprawl.estate.handler import Handler
+from unsprawl.estate.handler import Handler, Listening
 
 __all__ = ["Access", "Answer", "Fault", "RegistryServer", "Request", "Streamed"]
 
@@ -94,7 +92,7 @@ class _Repository:
     streams: dict[str, Streamed] = field(default_factory=dict)
 
 
-class RegistryServer:
+class RegistryServer(Listening):
     """Serves on 127.0.0.1 while the context is open. ``url`` has no trailing slash."""
 
     def __init__(self, access: Access | None = None, port: int = 0, *, ranges: bool = True) -> None:
@@ -111,23 +109,8 @@ class RegistryServer:
         self.repositories: dict[str, _Repository] = {}
         self.tokens: dict[str, tuple[str, float]] = {}
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(
-            ("127.0.0.1", port), type("Handler", (_Handler,), {"registry": self})
-        )
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        super().__init__(port, type("Handler", (_Handler,), {"registry": self}))
+        self.url = self.root
 
     def asked(self, method: str, path: str) -> list[Request]:
         """The requests whose path matches the pattern, in order."""

@@ -18,12 +18,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from unsprawl.estate.handler import Handler
+from unsprawl.estate.handler import Handler, Listening
 from unsprawl.estate.slack_methods import METHODS, Refused
 from unsprawl.estate.slack_workspace import Workspace
 
@@ -58,7 +56,7 @@ class Fault:
     hits: int = 0
 
 
-class SlackServer:
+class SlackServer(Listening):
     """Serves on 127.0.0.1 while the context is open. ``url`` is the address of the API, without a slash.
 
     ``tokens`` maps each token to its scopes, None for all of them. ``limits`` are requests a minute of a
@@ -83,22 +81,8 @@ class SlackServer:
         self.lock = threading.Lock()
         self._chance = random.Random(4)  # noqa: S311 - which requests fail
         self._recent: dict[str, list[float]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"slack": self}))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.root = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(port, type("Handler", (_Handler,), {"slack": self}))
         self.url = f"{self.root}/api"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
 
     @property
     def asked(self) -> Counter[str]:

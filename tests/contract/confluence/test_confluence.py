@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import wikis
-from wikis import crawl, small_wiki, source
+from wikis import Server, crawl, source
 
 from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.errors import AuthError, RetryableError
-from unsprawl.estate.confluence_center_server import ConfluenceCenterServer
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.loopback import Fault
 from unsprawl.estate.wiki_model import Entry, Wiki
 from unsprawl.records import Audience, Document, Skipped, Stream
-
-Server = ConfluenceServer | ConfluenceCenterServer
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(wikis.VARIABLE, wikis.TOKEN)
-
-
-@pytest.fixture
-def wiki() -> Wiki:
-    return small_wiki()
-
-
-@pytest.fixture
-def cloud(wiki: Wiki) -> Iterator[ConfluenceServer]:
-    with ConfluenceServer(wiki, wikis.USER, wikis.TOKEN) as server:
-        yield server
-
-
-@pytest.fixture(params=["cloud", "data center"])
-def server(wiki: Wiki, request: pytest.FixtureRequest) -> Iterator[Server]:
-    if request.param == "cloud":
-        with ConfluenceServer(wiki, wikis.USER, wikis.TOKEN) as cloud:
-            yield cloud
-    else:
-        with ConfluenceCenterServer(wiki, wikis.TOKEN) as center:
-            yield center
-
-
-def made(server: Server, **settings: Any) -> ConfluenceSource:
-    if isinstance(server, ConfluenceCenterServer):
-        settings = {"user": "", **settings}
-    return source(server, **settings)  # type: ignore[arg-type]
 
 
 def top(server: Server) -> str:
@@ -72,7 +36,7 @@ def body(document: Document) -> bytes:
 
 
 def test_everything_is_read_once(wiki: Wiki, server: Server) -> None:
-    run = crawl(made(server))
+    run = crawl(source(server))
     assert not run.skipped
     assert not run.failed
     assert not run.twice
@@ -88,7 +52,7 @@ def test_everything_is_read_once(wiki: Wiki, server: Server) -> None:
 
 def test_a_page_says_where_it_stands_and_who_wrote_it(wiki: Wiki, server: Server) -> None:
     page = entry(wiki, "Runbook")
-    document = crawl(made(server)).documents[f"{top(server)}/pages/{page.id}"]
+    document = crawl(source(server)).documents[f"{top(server)}/pages/{page.id}"]
     assert document.path == "DEV/Runbook"
     assert document.author == "Anna Ahlgren"
     assert document.modified_at == page.last.when
@@ -101,7 +65,7 @@ def test_a_page_says_where_it_stands_and_who_wrote_it(wiki: Wiki, server: Server
 
 def test_a_comment_says_what_it_stands_on(wiki: Wiki, cloud: ConfluenceServer) -> None:
     page, note = entry(wiki, "Runbook"), wiki.of("inline")[0]
-    document = crawl(made(cloud)).documents[f"{top(cloud)}/inline-comments/{note.id}"]
+    document = crawl(source(cloud)).documents[f"{top(cloud)}/inline-comments/{note.id}"]
     assert document.path == f"DEV/Runbook/comment {note.id}"
     assert document.attrs["parent"] == f"pages/{page.id}"
     assert document.url == f"{cloud.site}/spaces/DEV/pages/{page.id}?focusedCommentId={note.id}"
@@ -113,7 +77,7 @@ def test_what_was_removed_is_read_from_history_with_the_version_where_it_went(
 ) -> None:
     page = entry(wiki, "Runbook")
     uri = f"{top(server)}/pages/{page.id}"
-    history = crawl(made(server)).documents[f"{uri}#history"]
+    history = crawl(source(server)).documents[f"{uri}#history"]
     assert body(history) == b"<p>second</p>\n<p>first</p>\n"
     newest, oldest = history.parts
     assert (newest.start, newest.uri, newest.attrs["removed_in"]) == (0, f"{uri}?version=2", 3)
@@ -128,7 +92,7 @@ def test_what_was_removed_is_read_from_history_with_the_version_where_it_went(
 
 def test_two_hundred_versions_cost_a_request_for_fifty(wiki: Wiki, cloud: ConfluenceServer) -> None:
     page = wiki.write("DEV", "Log", *(f"<p>kept</p><p>line {number}</p>" for number in range(200)))
-    run = crawl(made(cloud))
+    run = crawl(source(cloud))
     assert len(cloud.asked(f"pages/{page.id}/versions")) == 4
     history = run.documents[f"{top(cloud)}/pages/{page.id}#history"]
     assert len(history.parts) == 199
@@ -137,17 +101,17 @@ def test_two_hundred_versions_cost_a_request_for_fifty(wiki: Wiki, cloud: Conflu
 
 def test_older_versions_can_be_limited_and_that_is_told(wiki: Wiki, server: Server) -> None:
     page = wiki.write("DEV", "Log", *(f"<p>line {number}.</p>" for number in range(10)))
-    run = crawl(made(server, max_versions=2))
+    run = crawl(source(server, max_versions=2))
     uri = f"{top(server)}/pages/{page.id}#history"
     assert body(run.documents[uri]) == b"<p>line 8.</p>\n<p>line 7.</p>\n"
     assert run.skipped[uri].excluded
     assert "newest 2 of 9" in run.skipped[uri].reason
-    assert not any("#history" in name for name in crawl(made(server, max_versions=0)).documents)
+    assert not any("#history" in name for name in crawl(source(server, max_versions=0)).documents)
 
 
 def test_files_are_read_in_all_versions(wiki: Wiki, server: Server) -> None:
     (file,) = wiki.of("attachment")
-    run = crawl(made(server))
+    run = crawl(source(server))
     uri = f"{top(server)}/attachments/{file.id}"
     assert body(run.documents[uri]) == b"A=2\n"
     assert run.documents[uri].path == "DEV/Runbook/app.env"
@@ -163,10 +127,10 @@ def test_a_large_file_is_a_stream_and_one_that_is_too_large_is_left_out(wiki: Wi
     large = wiki.attach(page, "dump.bin", content, media_type="application/octet-stream")
     uri = f"{top(server)}/attachments/{large.id}"
     server.faults = [Fault("dump.bin", cut=1_000_000, times=2)]
-    document = crawl(made(server)).documents[uri]
+    document = crawl(source(server)).documents[uri]
     assert isinstance(document.body, Stream)
     assert body(document) == content
-    run = crawl(made(server, max_attachment_bytes=1 << 20))
+    run = crawl(source(server, max_attachment_bytes=1 << 20))
     assert uri not in run.documents
     assert run.skipped[uri].excluded
     assert "max_attachment_bytes" in run.skipped[uri].reason
@@ -177,7 +141,7 @@ def test_a_purged_version_is_no_gap(wiki: Wiki, server: Server) -> None:
     page.revisions.pop(1)
     (file,) = wiki.of("attachment")
     server.faults = [Fault(r"app.env\?version=1", 404)]
-    run = crawl(made(server))
+    run = crawl(source(server))
     assert not run.skipped
     assert body(run.documents[f"{top(server)}/pages/{page.id}#history"]) == b"<p>one</p>\n"
     assert f"{top(server)}/attachments/{file.id}?version=1" not in run.documents
@@ -189,10 +153,14 @@ def test_what_costs_more_is_read_when_asked_for(wiki: Wiki, cloud: ConfluenceSer
     page.hidden = True
     wiki.write("DEV", "Diagram", "<p>of an app</p>", kind="custom", type="ac:app:diagram")
     uri = f"{top(cloud)}/pages/{page.id}"
-    plain = crawl(made(cloud)).documents
+    plain = crawl(source(cloud)).documents
     assert plain[uri].audience is Audience.ORGANISATION
-    settings = {"properties": True, "restrictions": True, "custom_content": ("ac:app:diagram",)}
-    run = crawl(made(cloud, **settings))
+    settings: dict[str, Any] = {
+        "properties": True,
+        "restrictions": True,
+        "custom_content": ("ac:app:diagram",),
+    }
+    run = crawl(source(cloud, **settings))
     assert body(run.documents[f"{uri}#properties"]) == b'app: {"hook":"in a property"}'
     assert run.documents[uri].audience is Audience.RESTRICTED
     extra = {name.rpartition("/")[0].rpartition("/")[2] for name in set(run.documents) - set(plain)}
@@ -201,7 +169,7 @@ def test_what_costs_more_is_read_when_asked_for(wiki: Wiki, cloud: ConfluenceSer
 
 
 def test_who_can_read_it_is_asked_as_nobody(wiki: Wiki, server: Server) -> None:
-    documents = crawl(made(server)).documents
+    documents = crawl(source(server)).documents
     audience = {document.path: document.audience for document in documents.values()}
     assert audience["OPEN/Welcome"] is Audience.PUBLIC
     comment = wiki.of("footer")[-1]
@@ -220,19 +188,19 @@ def test_who_can_read_it_is_asked_as_nobody(wiki: Wiki, server: Server) -> None:
 
 def test_spaces_can_be_chosen(wiki: Wiki, server: Server) -> None:
     for chosen in (("OPEN",), ("OP*",)):
-        run = crawl(made(server, spaces=chosen))
+        run = crawl(source(server, spaces=chosen))
         assert {document.path.partition("/")[0] for document in run.documents.values()} == {"OPEN"}
         assert len([one for one in run.documents if "comments/" in one]) == 1
 
 
 def test_a_space_that_is_named_and_not_shown_is_a_gap(server: Server) -> None:
-    run = crawl(made(server, spaces=("OPEN", "SECRET")))
+    run = crawl(source(server, spaces=("OPEN", "SECRET")))
     assert set(run.skipped) == {f"{top(server)}/spaces/SECRET"}
     assert not any(one.excluded for one in run.skipped.values())
 
 
 def test_what_is_excluded_is_told(wiki: Wiki, server: Server) -> None:
-    run = crawl(made(server, exclude=("~*", "DEV/Runbook*", "DEV/Runbook/**")))
+    run = crawl(source(server, exclude=("~*", "DEV/Runbook*", "DEV/Runbook/**")))
     assert not any("Runbook" in document.path for document in run.documents.values())
     assert all(skipped.excluded for skipped in run.skipped.values())
     assert f"{top(server)}/spaces/~anna" in run.skipped
@@ -245,28 +213,28 @@ def test_what_is_excluded_is_told(wiki: Wiki, server: Server) -> None:
 def test_credentials_that_nobody_knows_stop_the_source(server: Server, monkeypatch: Any) -> None:
     monkeypatch.setenv(wikis.VARIABLE, "of another time")
     with pytest.raises(AuthError, match="does not know this user and token"):
-        crawl(made(server))
+        crawl(source(server))
     assert len(server.requests) == 1
 
 
 def test_a_token_that_is_taken_for_nobodys_stops_the_source(server: Server) -> None:
     server.faults = [Fault("user/current", spoil=lambda _body: b'{"type": "anonymous"}')]
     with pytest.raises(AuthError, match="for nobody's"):
-        crawl(made(server))
+        crawl(source(server))
 
 
 def test_without_credentials_what_is_public_is_read(wiki: Wiki, server: Server) -> None:
     deployment = "cloud" if isinstance(server, ConfluenceServer) else "data-center"
-    run = crawl(made(server, user="", token=None, deployment=deployment))
+    run = crawl(source(server, user="", token=None, deployment=deployment))
     assert "OPEN/Welcome" in {document.path for document in run.documents.values()}
     assert {document.audience for document in run.documents.values()} == {Audience.PUBLIC}
     assert not any(document.path.startswith("DEV") for document in run.documents.values())
 
 
 def test_the_gateway_gives_the_same(wiki: Wiki, cloud: ConfluenceServer) -> None:
-    straight = crawl(made(cloud))
+    straight = crawl(source(cloud))
     cloud.requests.clear()
-    through = crawl(made(cloud, cloud_id="1a-2b", gateway=cloud.url))
+    through = crawl(source(cloud, cloud_id="1a-2b", gateway=cloud.url))
     assert set(through.documents) == set(straight.documents)
     assert {uri: body(one) for uri, one in through.documents.items()} == {
         uri: body(one) for uri, one in straight.documents.items()
@@ -277,7 +245,7 @@ def test_the_gateway_gives_the_same(wiki: Wiki, cloud: ConfluenceServer) -> None
 
 def test_names_that_may_not_be_asked_for_stay_ids(cloud: ConfluenceServer) -> None:
     cloud.faults = [Fault("users-bulk", 404)]
-    run = crawl(made(cloud))
+    run = crawl(source(cloud))
     assert "anna" in {document.author for document in run.documents.values()}
     assert len(cloud.asked("users-bulk")) == 1
     assert not run.skipped
@@ -287,7 +255,7 @@ def test_names_that_may_not_be_asked_for_stay_ids(cloud: ConfluenceServer) -> No
 
 
 def test_everything_can_be_fetched_again(server: Server) -> None:
-    made_ = made(server)
+    made_ = source(server)
     run = crawl(made_)
     for uri, document in run.documents.items():
         fetched = made_.fetch(uri)
@@ -303,14 +271,14 @@ def test_everything_can_be_fetched_again(server: Server) -> None:
     "uri", ["pages/1", "spaces/NONE", "pages/../x", "nothing/1", "pages/1?version=x", "attachments/att1"]
 )
 def test_what_is_not_there_is_not_fetched(server: Server, uri: str) -> None:
-    assert isinstance(made(server).fetch(f"{top(server)}/{uri}"), Skipped)
+    assert isinstance(source(server).fetch(f"{top(server)}/{uri}"), Skipped)
 
 
 # --- doctor --------------------------------------------------------------------------------------
 
 
 def test_doctor_says_who_asks_and_what_is_missing(server: Server) -> None:
-    lines = list(made(server, spaces=("DEV", "SECRET")).diagnose())
+    lines = list(source(server, spaces=("DEV", "SECRET")).diagnose())
     said = "\n".join(one.what for one in lines)
     assert "asks as Audit Bot" in said
     assert "1 spaces can be listed" in said
@@ -320,7 +288,7 @@ def test_doctor_says_who_asks_and_what_is_missing(server: Server) -> None:
 
 def test_doctor_tries_more_than_one_space(wiki: Wiki, server: Server) -> None:
     wiki.rooms["DEV"].closed = True
-    lines = list(made(server).diagnose())
+    lines = list(source(server).diagnose())
     assert [one.what.partition(":")[0] for one in lines if not one.ok] == ["pages of DEV"]
     assert "pages of OPEN can be listed" in [one.what for one in lines]
 
@@ -328,7 +296,7 @@ def test_doctor_tries_more_than_one_space(wiki: Wiki, server: Server) -> None:
 def test_doctor_names_the_scope(cloud: ConfluenceServer) -> None:
     body_ = b'{"message": "Unauthorized; scope does not match"}'
     cloud.faults = [Fault("v2/attachments", 401, body=body_), Fault("template", 403)]
-    refused = {one.what: one.hint for one in made(cloud).diagnose() if not one.ok}
+    refused = {one.what: one.hint for one in source(cloud).diagnose() if not one.ok}
     assert any("read:attachment:confluence" in hint for hint in refused.values())
     assert any("read:template:confluence" in hint for hint in refused.values())
     assert len(refused) == 3
@@ -344,7 +312,7 @@ def test_doctor_without_a_site_is_one_line() -> None:
 def test_another_product_does_not_pass_for_an_empty_wiki(server: Server) -> None:
     server.faults = [Fault("/space", spoil=lambda _body: b'{"values": []}')]
     with pytest.raises(Exception, match="not one of Confluence"):
-        crawl(made(server))
+        crawl(source(server))
 
 
 def test_a_site_that_is_gone_fails_the_source() -> None:
@@ -354,5 +322,5 @@ def test_a_site_that_is_gone_fails_the_source() -> None:
 
 
 def test_times_are_of_the_version(wiki: Wiki, server: Server) -> None:
-    for document in crawl(made(server)).documents.values():
+    for document in crawl(source(server)).documents.values():
         assert document.modified_at is None or document.modified_at < datetime(2025, 1, 1, tzinfo=UTC)

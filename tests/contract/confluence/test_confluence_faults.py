@@ -18,11 +18,6 @@ from unsprawl.estate.wiki_model import Wiki
 from unsprawl.records import Checkpoint, Skipped, Unit
 
 
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(wikis.VARIABLE, wikis.TOKEN)
-
-
 @pytest.fixture
 def wiki() -> Wiki:
     wiki = small_wiki()
@@ -122,7 +117,7 @@ def test_comments_without_end_on_one_page_cost_no_other_page(wiki: Wiki) -> None
     with ConfluenceCenterServer(wiki, wikis.TOKEN) as center:
         center.endless = {"comment"}
         memory = Memory()
-        run = crawl(source(center, user=""), memory)  # type: ignore[arg-type]
+        run = crawl(source(center, user=""), memory)
         paths = {document.path for document in run.documents.values()}
         assert "DEV/Last" in paths
         assert len([path for path in paths if path.startswith("DEV/Busy/comment")]) == 40
@@ -130,10 +125,10 @@ def test_comments_without_end_on_one_page_cost_no_other_page(wiki: Wiki) -> None
         assert gap.endswith(f"pages/{busy.id}#comments")
         assert "goes in circles" in run.skipped[gap].reason
         assert not run.failed
-        again = crawl(source(center, user=""), memory)  # type: ignore[arg-type]
+        again = crawl(source(center, user=""), memory)
         assert set(again.skipped) == {gap}, "asked for again, and told again"
         center.endless = set()
-        after = crawl(source(center, user=""), memory)  # type: ignore[arg-type]
+        after = crawl(source(center, user=""), memory)
         assert (after.skipped, after.documents) == ({}, {})
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from slack_worlds import (
     DAY,
     NOON,
-    TOKEN,
     Memory,
     body,
     by_uri,
     counted,
     crawl,
-    forget_sessions,
-    small,
     ts_of,
     uri,
 )
@@ -25,20 +20,6 @@ from slack_worlds import (
 from unsprawl.estate.slack_server import SlackServer
 from unsprawl.estate.slack_workspace import Workspace, post
 from unsprawl.records import Audience
-
-
-@pytest.fixture
-def team() -> Workspace:
-    return small()
-
-
-@pytest.fixture
-def slack(team: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
-    monkeypatch.setenv("SLACK_TOKEN", TOKEN)
-    with SlackServer(team, {TOKEN: None}) as server:
-        yield server
-    forget_sessions()
-
 
 # --- what is read --------------------------------------------------------------------------------
 

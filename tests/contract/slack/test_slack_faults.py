@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -15,8 +14,6 @@ from slack_worlds import (
     Night,
     counted,
     crawl,
-    forget_sessions,
-    small,
     source_of,
     ts_of,
     uri,
@@ -26,19 +23,6 @@ from unsprawl.errors import AuthError, RetryableError
 from unsprawl.estate.slack_server import LOGIN_PAGE, Fault, SlackServer
 from unsprawl.estate.slack_workspace import Channel, Workspace, post
 from unsprawl.records import Checkpoint, Diagnosis, Document, Skipped, Unit
-
-
-@pytest.fixture
-def team() -> Workspace:
-    return small()
-
-
-@pytest.fixture
-def slack(team: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
-    monkeypatch.setenv("SLACK_TOKEN", TOKEN)
-    with SlackServer(team, {TOKEN: None}) as server:
-        yield server
-    forget_sessions()
 
 
 def planted(team: Workspace, pages: int = 4) -> tuple[list[Channel], set[bytes]]:

@@ -3,60 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import wikis
-from wikis import Memory, Run, crawl, small_wiki, source
+from wikis import Memory, Run, Server, crawl, source
 
-from unsprawl.crawlers.confluence.source import ConfluenceSource
 from unsprawl.estate.confluence_center_server import ConfluenceCenterServer
 from unsprawl.estate.confluence_server import ConfluenceServer
 from unsprawl.estate.loopback import Fault
 from unsprawl.estate.wiki_model import Wiki
 from unsprawl.records import Unit
 
-Server = ConfluenceServer | ConfluenceCenterServer
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(wikis.VARIABLE, wikis.TOKEN)
-
-
-@pytest.fixture
-def wiki() -> Wiki:
-    return small_wiki()
-
-
-@pytest.fixture
-def cloud(wiki: Wiki) -> Iterator[ConfluenceServer]:
-    with ConfluenceServer(wiki, wikis.USER, wikis.TOKEN) as server:
-        yield server
-
-
-@pytest.fixture(params=["cloud", "data center"])
-def server(wiki: Wiki, request: pytest.FixtureRequest) -> Iterator[Server]:
-    if request.param == "cloud":
-        with ConfluenceServer(wiki, wikis.USER, wikis.TOKEN) as cloud:
-            yield cloud
-    else:
-        with ConfluenceCenterServer(wiki, wikis.TOKEN) as center:
-            yield center
-
-
-def made(server: Server, **settings: Any) -> ConfluenceSource:
-    if isinstance(server, ConfluenceCenterServer):
-        settings = {"user": "", **settings}
-    return source(server, **settings)  # type: ignore[arg-type]
-
 
 def again(server: Server, memory: Memory, **settings: Any) -> tuple[Run, Counter[str]]:
     """The next run, and what it asked for, by the last word of the path."""
     before = len(server.requests)
-    run = crawl(made(server, **settings), memory)
+    run = crawl(source(server, **settings), memory)
     return run, Counter(one.path.rpartition("/")[2] for one in server.requests[before:])
 
 
@@ -70,7 +35,7 @@ def test_five_hundred_spaces_without_a_change_cost_at_most_a_listing_each(
         wiki.room(f"S{number}")
         wiki.write(f"S{number}", f"Page {number}", "<p>as it was</p>")
     memory = Memory()
-    first = crawl(made(cloud), memory)
+    first = crawl(source(cloud), memory)
     assert len(first.documents) > 1000
     run, asked = again(cloud, memory)
     assert not run.documents
@@ -95,7 +60,7 @@ def test_data_center_asks_once_for_all_spaces(wiki: Wiki) -> None:
         wiki.write(f"S{number}", f"Page {number}", "<p>as it was</p>")
     with ConfluenceCenterServer(wiki, wikis.TOKEN) as server:
         memory = Memory()
-        crawl(made(server), memory)
+        crawl(source(server), memory)
         run, asked = again(server, memory)
     assert not run.documents
     assert asked == {"current": 1, "space": 4, "search": 1, "content": 2}
@@ -107,7 +72,7 @@ def test_a_first_run_asks_for_little_more_than_what_paging_takes(wiki: Wiki, clo
         wiki.write("DEV", f"Page {number}", "<p>text</p>")
     for number in range(600):
         wiki.comment(page, f"<p>{number}</p>")
-    run = crawl(made(cloud))
+    run = crawl(source(cloud))
     assert len([one for one in run.documents.values() if "Page " in one.path]) == 1000
     listed = 5 + 1 + 1 + 3 * 2  # pages, blog posts and templates of DEV, of the two others
     over_all = 3 + 1 + 1 + 3  # comments, inline comments, attachments; drafts twice, templates of the site
@@ -190,7 +155,7 @@ def test_every_change_is_found_and_only_that_is_read(
     wiki: Wiki, server: Server, change: Callable[[Wiki], set[str]]
 ) -> None:
     memory = Memory()
-    crawl(made(server), memory)
+    crawl(source(server), memory)
     wiki.live = True
     expected = change(wiki)
     if isinstance(server, ConfluenceCenterServer):
@@ -205,7 +170,7 @@ def test_every_change_is_found_and_only_that_is_read(
 
 def test_a_changed_template_is_found(wiki: Wiki, cloud: ConfluenceServer) -> None:
     memory = Memory()
-    crawl(made(cloud), memory)
+    crawl(source(cloud), memory)
     one, *_ = wiki.templates.values()
     one.body = "<p>edited</p>"
     run, _ = again(cloud, memory)
@@ -216,7 +181,7 @@ def test_many_large_changes_are_asked_for_in_portions(
     wiki: Wiki, cloud: ConfluenceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = Memory()
-    crawl(made(cloud), memory)
+    crawl(source(cloud), memory)
     wiki.live = True
     pages = [wiki.write("DEV", f"Page {number}", f"<p>{'new ' * 1000}</p>") for number in range(60)]
     monkeypatch.setattr("unsprawl.crawlers.atlassian.transport.MAX_ANSWER", 90_000)
@@ -229,7 +194,7 @@ def test_many_changes_are_listed_space_by_space(
     wiki: Wiki, cloud: ConfluenceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = Memory()
-    crawl(made(cloud), memory)
+    crawl(source(cloud), memory)
     wiki.live = True
     pages = [wiki.write("DEV", f"Page {number}", "<p>new</p>") for number in range(60)]
     monkeypatch.setattr("unsprawl.crawlers.confluence.cloud._CHANGE_PAGES", 2)
@@ -243,7 +208,7 @@ def test_many_changes_are_listed_space_by_space(
 
 def test_new_rules_meet_old_text_again(server: Server) -> None:
     memory = Memory()
-    first = crawl(made(server), memory)
+    first = crawl(source(server), memory)
     memory.versions.clear()
     run, _ = again(server, memory)
     assert set(run.documents) == set(first.documents)
@@ -251,7 +216,7 @@ def test_new_rules_meet_old_text_again(server: Server) -> None:
 
 def test_everything_is_listed_again_after_some_days(wiki: Wiki, server: Server) -> None:
     memory = Memory()
-    crawl(made(server), memory)
+    crawl(source(server), memory)
     # Moved, restored, made visible: what no change of a version tells.
     quiet = wiki.write("DEV", "Was hidden", "<p>of old</p>")
     run, _ = again(server, memory)
@@ -273,11 +238,11 @@ def test_everything_is_listed_again_after_some_days(wiki: Wiki, server: Server) 
     ids=["number", "words", "unknown page", "other types"],
 )
 def test_a_cursor_that_is_none_is_a_beginning(server: Server, cursor: dict[str, Any]) -> None:
-    whole = crawl(made(server))
-    units = [unit for unit in made(server).units(wikis.never) if isinstance(unit, Unit)]
+    whole = crawl(source(server))
+    units = [unit for unit in source(server).units(wikis.never) if isinstance(unit, Unit)]
     memory = Memory()
     memory.cursors |= dict.fromkeys((unit.id for unit in units), cursor)
-    lost = set(whole.documents) - set(crawl(made(server), memory).documents)
+    lost = set(whole.documents) - set(crawl(source(server), memory).documents)
     # A walk that is taken up has read the name of its space before.
     assert all("/spaces/" in uri and cursor.get("part") == "pages" for uri in lost)
 
@@ -288,7 +253,7 @@ def test_a_cursor_that_is_none_is_a_beginning(server: Server, cursor: dict[str, 
 def test_what_was_refused_is_asked_for_again_and_nothing_else(wiki: Wiki, server: Server) -> None:
     memory = Memory()
     server.faults = [Fault(r"app.env\?version=2", 403)]
-    first = crawl(made(server), memory)
+    first = crawl(source(server), memory)
     (gap,) = first.skipped
     run, asked = again(server, memory)
     assert set(run.skipped) == {gap}
@@ -304,7 +269,7 @@ def test_what_was_refused_is_asked_for_again_and_nothing_else(wiki: Wiki, server
 def test_a_listing_that_was_refused_is_read_whole_the_next_time(wiki: Wiki, cloud: ConfluenceServer) -> None:
     memory = Memory()
     cloud.faults = [Fault("v2/blogposts.*body", 403), Fault("footer-comments", 403)]
-    first = crawl(made(cloud), memory)
+    first = crawl(source(cloud), memory)
     assert {uri.rpartition("#")[2] for uri in first.skipped} == {"blogposts", "footer-comments"}
     assert not first.failed
     cloud.faults = []
