@@ -44,7 +44,7 @@ missing-servers:  # packages of Debian that test-servers needs and that are not 
 	@for tool in $(SERVERS); do PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || printf '%s ' $${tool#*:}; done
 
 soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs, 20 GB of layers (SOAK_GIGABYTES)
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -m soak -o faulthandler_timeout=0 $(ARGS)
 
 lint: $(VENV)/.dev-installed  ## style, and the import layers
 	$(BIN)/ruff check .
