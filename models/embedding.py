@@ -156,7 +156,7 @@ class Surroundings:
     version = f"surroundings-{VERSION}"
 
     def __init__(self, name: Callable[[str], bytes]) -> None:
-        @lru_cache(maxsize=65_536)
+        @lru_cache(maxsize=8192)
         def component(feature: str) -> tuple[int, int]:
             digest = name(feature)
             return digest[0], 1 if digest[1] & 1 else -1
