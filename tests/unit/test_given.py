@@ -73,7 +73,7 @@ def test_what_has_no_date_counts_by_when_it_was_seen_and_nobody_by_no_author() -
 
 class _Surface:
     def __init__(self, type_: str) -> None:
-        self.type = type_
+        self.type = self.name = type_
 
 
 def test_what_is_deleted_first_is_read_first() -> None:
