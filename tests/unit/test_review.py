@@ -154,8 +154,7 @@ def test_coverage_says_what_the_ledger_says(season: Path) -> None:
             told = next(row for row in figures(season).coverage.runs if row.run == run.id)
             ledger = [row.status for row in store.coverage(run.id)]
             assert {name: getattr(told, name) for name in ("complete", "partial", "skipped", "failed")} == {
-                name: ledger.count(name)  # type: ignore[arg-type]
-                for name in ("complete", "partial", "skipped", "failed")
+                name: ledger.count(name) for name in ("complete", "partial", "skipped", "failed")
             }
     (cold,) = figures(season).coverage.unread
     assert (cold.source, cold.count, cold.reason) == ("buckets", 4, "archived storage class")

@@ -86,7 +86,8 @@ def _playbook(case: Case, report: Report) -> list[tuple[str, int, list[Step]]]:
     known = {"evidence": "", "owner_because": "", **row}
     rule = report.rules.get(row["rule"])
     surfaces = {str(place["source"]): _SURFACES.get(surface(place), surface(place)) for place in case.places}
-    steps = compose(known, case.places, surfaces, rule.remediation if rule else ()).steps
+    made = report.playbooks.get(row["fingerprint"])
+    steps = (made or compose(known, case.places, surfaces, rule.remediation if rule else ())).steps
     groups = []
     for kind, title in KINDS.items():
         numbers = [number for number, step in enumerate(steps, 1) if step.kind == kind]
