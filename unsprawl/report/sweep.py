@@ -217,11 +217,11 @@ def sections(told: Mapping[str, Any]) -> list[Section]:
         _section("Beside them", ("Secret", "Rule", "Severity", "Where", "Beside"), beside),
     ]
     todo = [
-        (value["secret"], KINDS[step["kind"]], step["text"], step.get("uri", ""), step.get("command", ""))
+        (value["secret"], KINDS[step["kind"]], step["text"], step.get("command") or step.get("uri", ""))
         for value in found
         for step in value["playbook"]["steps"]
     ]
-    made.append(_section("What to do", ("Value", "Phase", "Step", "Where", "Command"), todo))
+    made.append(_section("What to do", ("Value", "Phase", "Step", "Command or place"), todo))
     return [section for section in made if section.lines]
 
 
