@@ -53,13 +53,14 @@ lint: $(VENV)/.dev-installed  ## style, and the import layers
 
 types: $(VENV)/.dev-installed  ## mypy, strict, on the package, the tests and the benchmarks
 	$(BIN)/mypy
-	$(BIN)/mypy docs/generate.py
+	$(BIN)/mypy docs/generate.py docs/examples.py
 
 bench: $(VENV)/.dev-installed  ## compare with kingfisher on generated corpora (ARGS="--quick")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(VENV)/.dev-installed  ## write the generated pages and schemas again
+docs: $(VENV)/.dev-installed  ## write the generated pages, schemas and examples again
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/examples.py
 
 wheel: $(VENV)/.dev-installed  ## build the source distribution and the wheel into dist/
 	rm -rf dist build
