@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from unsprawl.store.prepare import SEVERITIES, VALIDITIES
@@ -31,6 +31,7 @@ AGES: Final = (
 CHANGES: Final = ("new", "reopened", "closed", "gone", "accepted", "false_positive")
 _SETTLED: Final = ("closed", "false_positive", "accepted")
 _OWNERS: Final = 20
+_FIRST_DAY: Final = datetime.min.replace(tzinfo=UTC)
 _RULES: Final = 15
 
 
@@ -128,7 +129,8 @@ def read_figures(
     with _cases(connection, end):
         before: dict[str, int] = {}
         if since is not None:
-            before = _changes(connection, timestamp(since - (until - since)), timestamp(since))
+            earlier = since - min(until - since, since - _FIRST_DAY)
+            before = _changes(connection, timestamp(earlier), timestamp(since))
         (began,) = connection.execute("SELECT min(started_at) FROM runs").fetchone()
         return Figures(
             since=begin,

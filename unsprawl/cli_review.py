@@ -99,7 +99,8 @@ def report(
     if chosen not in _FORMATS:
         raise click.UsageError(f"a report is written as {', '.join(_FORMATS)}, not {chosen}")
     end = until or datetime.now(UTC)
-    begin = end - period if period is not None else since
+    # Nothing is older than the first day that a date can name.
+    begin = since if period is None else end - min(period, end - datetime.min.replace(tzinfo=UTC))
     if begin is not None and begin >= end:
         raise click.UsageError("the period ends before it begins")
     title = f"Digest of {_length(period)}" if period is not None else "Exposed secrets"

@@ -1,4 +1,4 @@
-"""The threat model names modules that exist, and covers every adversary with what is done and what remains."""
+"""The threat model names modules that exist, and says of every threat what is done, and where."""
 
 from __future__ import annotations
 

@@ -103,6 +103,30 @@ def _charts(review: Review, *, digest: bool) -> list[Chart]:
                 "" if length == 1 else f"A column is {'a week' if length == 7 else 'a month'}.",
             )
         )
+    sources = sorted(it.open.by_source.items(), key=lambda each: -sum(each[1].values()))[:_SOURCES]
+    if sources:
+        drawn.append(
+            Chart(
+                "Where they stand",
+                charts.bars(
+                    "Open exposures by source and severity",
+                    [Band(name, {s: by.get(s, 0) for s in SEVERITIES}) for name, by in sources],
+                ),
+                _BY_SEVERITY,
+                f"The {_SOURCES} sources with the most." if len(it.open.by_source) > _SOURCES else "",
+            )
+        )
+    if it.open.total and not digest:
+        drawn.append(
+            Chart(
+                "How long they have stood in the open",
+                charts.bars(
+                    "Open exposures by age and severity",
+                    [Band(name, {s: it.open.by_age[name].get(s, 0) for s in SEVERITIES}) for name, _ in AGES],
+                ),
+                _BY_SEVERITY,
+            )
+        )
     runs = nightly(it.coverage.runs)
     if len(runs) > 1:
         drawn.append(
@@ -123,32 +147,8 @@ def _charts(review: Review, *, digest: bool) -> list[Chart]:
                 f"{counted(len(runs), 'run')} of {runs[0].job}.",
             )
         )
-    sources = sorted(it.open.by_source.items(), key=lambda each: -sum(each[1].values()))[:_SOURCES]
-    if sources:
-        drawn.append(
-            Chart(
-                "Where they stand",
-                charts.bars(
-                    "Open exposures by source and severity",
-                    [Band(name, {s: by.get(s, 0) for s in SEVERITIES}) for name, by in sources],
-                ),
-                _BY_SEVERITY,
-                f"The {_SOURCES} sources with the most." if len(it.open.by_source) > _SOURCES else "",
-            )
-        )
     if digest:
         return drawn
-    if it.open.total:
-        drawn.append(
-            Chart(
-                "How long they have stood in the open",
-                charts.bars(
-                    "Open exposures by age and severity",
-                    [Band(name, {s: it.open.by_age[name].get(s, 0) for s in SEVERITIES}) for name, _ in AGES],
-                ),
-                _BY_SEVERITY,
-            )
-        )
     times = [
         (f"{word}, {name}", name, spread.median, spread.p90)
         for word, spreads in (("detected", it.detection), ("ended", it.remediation))
