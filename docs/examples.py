@@ -29,9 +29,11 @@ _BLOCK = re.compile(r"(?<=<!-- example -->\n```console\n).*?(?=^```$)", re.DOTAL
 _SECONDS = 120
 #: What a run that takes long tells every ten seconds.
 _PROGRESS = re.compile(r"[\d,]+ of [\d,]+\+? units, .*")
-#: The terminal that tables are drawn for, and the name of the folder that readers see.
+#: The terminal that tables are drawn for; where the organisation lives, and the name that readers see of it,
+#: which is as long, so that tables stay in shape.
 _COLUMNS = "120"
-_FOLDER = "~/acme"
+_PLACE = Path("/tmp")  # noqa: S108  # a name of known length, and random at its end
+_FOLDER = "/home/anna/acme-hq"
 
 # What differs from run to run, and what stands for it in a comparison.
 _VARIES = (
@@ -104,7 +106,8 @@ def _run(command: str, folder: Path, environment: Mapping[str, str]) -> str:
 
 def _pages() -> dict[str, str]:
     """All pages with examples, as they should be."""
-    with tempfile.TemporaryDirectory(prefix="unsprawl-docs-") as directory:
+    place = _PLACE if _PLACE.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="acme-", dir=place) as directory:
         folder = Path(directory).resolve()
         # Always the same key, so that ids stay what they are.
         (folder / "key").mkdir(mode=0o700)
