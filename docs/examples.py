@@ -59,7 +59,7 @@ def normalised(block: str) -> list[str]:
         block = pattern.sub(word, block)
     lines = [line.strip() for line in block.strip().splitlines()]
     # Sources answer in any order, and what happened in one minute stands in any order.
-    for first in ("hit ", "| DATE |"):
+    for first in ("hit ", "DATE "):
         some = iter(sorted(line for line in lines if line.startswith(first)))
         lines = [next(some) if line.startswith(first) else line for line in lines]
     return lines
