@@ -26,7 +26,7 @@ from unsprawl.estate.loopback import Answer, LoopbackServer, Request, data
 from unsprawl.records import Gap, Severity, Status
 from unsprawl.report.wording import lasting
 from unsprawl.review import page, text
-from unsprawl.review.digest import events, send
+from unsprawl.review.digest import message, send
 from unsprawl.review.gather import Review, gather, record
 from unsprawl.review.sections import sections
 from unsprawl.review.series import nightly, stretches
@@ -334,13 +334,20 @@ def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
 
 
 def test_a_digest_is_worded_by_every_channel(season: Path) -> None:
-    said = list(events(review(season, since=NOW - WEEK, title="Digest of a week")))
-    assert said[0].kind == "digest"
-    assert len({event.name for event in said}) == len(said)
+    said = [message(review(season, since=NOW - WEEK, title="Digest of a week"))]
+    assert messages.subject(said).startswith("unsprawl: Digest of a week: 5 new, 7 closed with proof")
     for worded in (messages.text(said), messages.slack_text(said)):
         assert "Digest of a week: 5 new, 7 closed with proof" in worded
-        assert "Open exposures 51" in worded
-        assert "unsprawl playbook" in worded
+        assert "open exposures: 51, 3 fewer than before" in worded
+        assert worded.count("unsprawl playbook") == 8
+        assert "not read: buckets: archived storage class, 4 times" in worded
+
+
+def test_a_digest_of_hostile_names_formats_nothing_and_mentions_nobody(tmp_path: Path) -> None:
+    hostile(tmp_path / "s.db")
+    said = [message(review(tmp_path / "s.db", since=NOW - WEEK, until=NOW + DAY))]
+    assert "\x1b" not in messages.text(said)
+    assert not re.search(r"<[!@#h]", messages.slack_text(said))
 
 
 def test_a_channel_that_fails_is_told_and_jira_is_left_out(
@@ -360,7 +367,8 @@ def test_a_channel_that_fails_is_told_and_jira_is_left_out(
     assert (told["good"].messages, told["good"].failure) == (1, "")
     assert "404" in told["bad"].failure
     assert body["event"] == "digest"
-    assert body["events"][0]["changes"]["new"] == 5
+    assert body["changes"]["new"] == 5
+    assert [case["risk"] for case in body["top"]] == sorted((c["risk"] for c in body["top"]), reverse=True)
 
 
 class _Hook(LoopbackServer):

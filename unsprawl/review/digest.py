@@ -6,7 +6,8 @@ Unlike an alert it does not wait in the store: who asks for a digest again gets 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Final
 
 from unsprawl.alert_settings import Jira
 from unsprawl.alerts.channels import sender
@@ -17,89 +18,62 @@ from unsprawl.review.gather import Review
 from unsprawl.review.sections import WORDS, facts
 from unsprawl.store.outbox import Waiting
 
-__all__ = ["events", "send"]
+__all__ = ["message", "send"]
 
 #: Cases that a message names: of those that changed, and of those that are open.
 _CHANGED: Final = 10
 _OPEN: Final = 10
+#: Reasons why something was not read.
+_UNREAD: Final = 5
 
 
 def send(review: Review, channels: Iterable[ConfiguredChannel]) -> list[Told]:
-    """Tell every channel but Jira, which keeps a case an issue. No channel that fails raises here."""
-    said = list(events(review))
+    """Tell every channel but Jira, which keeps an issue a case. No channel that fails raises here."""
+    said = message(review)
     return [_tell(channel, said) for channel in channels if not isinstance(channel.settings, Jira)]
 
 
-def _tell(channel: ConfiguredChannel, said: list[Waiting]) -> Told:
+def _tell(channel: ConfiguredChannel, said: Waiting) -> Told:
     try:
-        sender(channel)(said)
+        sender(channel)([said])
     except UnsprawlError as error:
-        return Told(channel.name, waiting=len(said), failure=error.message)
-    return Told(channel.name, events=len(said), messages=1)
+        return Told(channel.name, waiting=1, failure=error.message)
+    return Told(channel.name, events=1, messages=1)
 
 
-def events(review: Review) -> Iterator[Waiting]:
-    """The summary first, then what changed and what is open, as events that every channel can word."""
+def message(review: Review) -> Waiting:
+    """The digest as an event: ``lines`` for people, the rest of the payload for programs."""
     it = review.figures
-    name = f"{it.since or ''}/{it.until}"
-    told = [f"{fact.name} {fact.value}" + (f" ({fact.note})" if fact.note else "") for fact in facts(review)]
-    gaps = sum(one.count for one in it.coverage.unread)
-    # In lines that no channel cuts off.
-    summary = {f"why {at}" if at else "why": "; ".join(told[at : at + 3]) for at in range(0, len(told), 3)}
-    yield _event(
-        name,
-        "digest",
-        "",
-        {
-            "name": f"{review.title}: {_changes(review)}",
-            "why": "; ".join(told),
-            "units": [{"source": "", "unit": key, "why": value} for key, value in summary.items()],
-            "since": it.since,
-            "until": it.until,
-            "open": it.open.total,
-            "changes": dict(it.changes),
-            "changes_before": dict(it.changes_before),
-            "unread": gaps,
-        },
-    )
+    counts = [f"{it.changes[what]:,} {words.lower()}" for what, words in WORDS.items() if it.changes[what]]
+    payload = {
+        "name": f"{review.title}: {', '.join(counts) or 'nothing changed'}",
+        "lines": [list(line) for line in _lines(review)],
+        "since": it.since,
+        "until": it.until,
+        "open": it.open.total,
+        "open_before": it.open.before,
+        "by_severity": dict(it.open.by_severity),
+        "changes": dict(it.changes),
+        "changes_before": dict(it.changes_before),
+        "changed": [asdict(change) for change in it.changed[:_CHANGED]],
+        "top": [asdict(case) for case in review.top[:_OPEN]],
+        "unread": [asdict(one) for one in it.coverage.unread[:_UNREAD]],
+    }
+    return Waiting(0, f"digest:{it.since or ''}:{it.until}", "digest", payload)
+
+
+def _lines(review: Review) -> Iterator[tuple[str, str]]:
+    """Names and what stands behind them, as people read them."""
+    it = review.figures
+    for fact in facts(review):
+        yield fact.name.lower(), f"{fact.value}, {fact.note}" if fact.note else fact.value
     for change in it.changed[:_CHANGED]:
-        payload = {
-            "finding": change.finding,
-            "name": change.name,
-            "secret": change.secret,
-            "severity": change.severity,
-            "validity": change.validity,
-            "source": ", ".join(change.sources),
-            "why": change.why,
-        }
-        yield _event(name, change.what, change.finding, payload)
+        where = f" in {', '.join(change.sources)}"
+        why = f" ({change.why})" if change.why else ""
+        yield WORDS[change.what].lower(), f"{change.severity}, {change.name} {change.secret}{where}{why}"
     for case in review.top[:_OPEN]:
-        yield _event(
-            name,
-            "open",
-            case.finding,
-            {
-                "finding": case.finding,
-                "name": case.name,
-                "secret": case.secret,
-                "severity": case.severity,
-                "validity": case.validity,
-                "risk": case.risk,
-                "source": ", ".join(case.sources),
-                "uri": case.where,
-                "owner": case.owner,
-                "occurrences": case.places,
-                "sources": list(case.sources),
-                "why": case.next,
-            },
-        )
-
-
-def _changes(review: Review) -> str:
-    counts = review.figures.changes
-    told = [f"{counts[what]:,} {words.lower()}" for what, words in WORDS.items() if counts[what]]
-    return ", ".join(told) or "nothing changed"
-
-
-def _event(period: str, kind: str, finding: str, payload: dict[str, Any]) -> Waiting:
-    return Waiting(0, f"digest:{period}:{kind}:{finding}", kind, payload)
+        what = f"risk {case.risk}, {case.name} {case.secret} at {case.where}"
+        yield "still open", f"{what}; {case.command}"
+    for one in it.coverage.unread[:_UNREAD]:
+        hint = f" ({one.hint})" if one.hint else ""
+        yield "not read", f"{one.source}: {one.reason}, {one.count:,} times{hint}"
