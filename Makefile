@@ -43,7 +43,7 @@ test-servers: $(VENV)/.dev-installed $(BUILDBOT) $(if $(CONTRACTS),$(PRISM))  ##
 missing-servers:  # packages of Debian that test-servers needs and that are not there
 	@for tool in $(SERVERS); do PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || printf '%s ' $${tool#*:}; done
 
-soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs, 20 GB of layers (SOAK_GIGABYTES)
+soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs, 20 GB of layers (SOAK_GIGABYTES), a sweep over 2 GB (SWEEP_GIGABYTES)
 	$(BIN)/pytest -m soak $(ARGS)
 
 lint: $(VENV)/.dev-installed  ## style, and the import layers

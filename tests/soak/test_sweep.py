@@ -1,4 +1,4 @@
-"""A sweep over the demo organisation beside a large tree (SWEEP_GIGABYTES): soon, in every disguise, for many."""
+"""A sweep over the demo organisation and a large tree (SWEEP_GIGABYTES): soon, in disguise, for many."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ TOKEN = PLANTED[0].value
 def write_tree(root: Path) -> None:
     """Text files of all sizes, drawn from a seed; in the last folder stand disguises of the token."""
     drawn = random.Random(7)
-    words = [
-        "".join(drawn.choices("abcdefghijklmnopqrstuvwxyz", k=drawn.randint(2, 11))) for _ in range(4000)
-    ]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(drawn.choices(letters, k=drawn.randint(2, 11))) for _ in range(4000)]
     blocks = [(" ".join(drawn.choices(words, k=150_000)) + "\n").encode() for _ in range(8)]
     written = number = 0
     while written < GIGABYTES * 1e9:
@@ -100,13 +99,9 @@ def test_the_first_hit_comes_soon_and_a_thousand_values_cost_little_more_than_on
     many = [TOKEN, *(fill("<alnum:32>", f"sweep {number}") for number in range(999))]
     many_first, many_cost, again = sweep(acme, many)
     told = f"first {one_first:.1f} and {many_first:.1f} s, cpu {one_cost:.1f} and {many_cost:.1f} s"
-    print(told)
     assert {row["uri"] for row in found} == {row["uri"] for row in again}
-    assert {Path(row["path"]).name for row in found if row["source"] == "tree"} == {
-        "a.yaml",
-        "b.txt",
-        "c.html",
-    }
+    disguised = {Path(row["path"]).name for row in found if row["source"] == "tree"}
+    assert disguised == {"a.yaml", "b.txt", "c.html"}
     assert {row["source"] for row in found} == {"tree", "laptop", "buckets", "images"}
     assert one_first < SOON, told
     assert many_cost < MANY * one_cost, told
