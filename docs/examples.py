@@ -26,7 +26,7 @@ _HERE = Path(__file__).parent
 #: In the order in which they are lived through: the nights, the incident, the watch.
 PAGES = ("nightly.md", "sweep.md", "watch.md")
 _BLOCK = re.compile(r"(?<=<!-- example -->\n```console\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
-_SECONDS = 120
+_SECONDS = 300
 #: What a run that takes long tells every ten seconds.
 _PROGRESS = re.compile(r"[\d,]+ of [\d,]+\+? units, .*")
 #: The terminal that tables are drawn for; where the organisation lives, and the name that readers see of it,
