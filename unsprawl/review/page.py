@@ -40,7 +40,8 @@ def write(review: Review, out: TextIO, *, digest: bool) -> None:
     page = template.generate(
         review=review,
         facts=list(facts(review)),
-        sections=[made[key] for key in made if key not in {"changes", "top"}],
+        sections=[made[key] for key in made if key not in {"changes", "changed", "top"}],
+        changed=made.get("changed"),
         changes=made["changes"],
         top=made.get("top"),
         cases=review.top,
