@@ -109,7 +109,7 @@ class Figures:
     """The same for as long a time before the period; empty for all time."""
     changed: tuple[Change, ...]
     detection: Mapping[str, Spread]
-    """From written to first seen: ``all``, ``fresh`` (written since the first run), and by severity."""
+    """From written to first seen: ``all``, ``fresh`` (since its source was first read), by severity."""
     detection_by_source: Mapping[str, Spread]
     remediation: Mapping[str, Spread]
     """From first seen to the end: ``closed`` (proven), ``gone``, and by severity (both)."""
@@ -140,7 +140,7 @@ def read_figures(
             changes=_changes(connection, begin or "", end),
             changes_before=before,
             changed=tuple(_changed(connection, begin or "", end, most)),
-            detection=_detection(connection, begin or "", end, began),
+            detection=_detection(connection, begin or "", end),
             detection_by_source=_spreads(connection, _FOUND_IN_SOURCE, (end, end, begin or "")),
             remediation=_remediation(connection, begin or "", end),
             judged=_judged(connection, begin or "", end),
@@ -150,11 +150,19 @@ def read_figures(
         )
 
 
-# `ended` is when a case stopped being an exposure, `how` by what. A status by likeness has no time of its
-# own, so such a case never counted.
+# `begun` is when a source was first read; where the ledger was pruned, when something was first found in it.
+# `fresh` is what was written since, in all of its places. `ended` is when a case stopped being an exposure,
+# `how` by what. A status by likeness has no time of its own, so such a case never counted.
 _CASES: Final = f"""
 CREATE TEMP TABLE figured AS
-SELECT f.id AS finding, f.severity, f.validity, f.owner, f.first_seen, p.written,
+WITH begun AS (
+  SELECT source, min(at) AS at FROM (
+    SELECT source, min(first_seen) AS at FROM occurrences GROUP BY source
+    UNION ALL
+    SELECT c.source, min(r.started_at) FROM coverage c JOIN runs r ON r.id = c.run GROUP BY c.source
+  ) GROUP BY source
+)
+SELECT f.id AS finding, f.severity, f.validity, f.owner, f.first_seen, p.written, p.fresh,
   min(f.first_seen, coalesce(p.written, f.first_seen)) AS exposed, e.status AS how,
   CASE e.status
     WHEN 'closed' THEN coalesce(f.closed_at, e.decided_at, f.last_seen)
@@ -163,8 +171,9 @@ SELECT f.id AS finding, f.severity, f.validity, f.owner, f.first_seen, p.written
     WHEN 'gone' THEN p.gone END AS ended
 FROM findings f
 JOIN (
-  SELECT finding, min(modified_at) AS written, max(gone_at) AS gone, sum(gone_at IS NULL) AS live
-  FROM occurrences GROUP BY finding
+  SELECT o.finding, min(o.modified_at) AS written, min(o.modified_at >= b.at) AS fresh,
+    max(o.gone_at) AS gone
+  FROM occurrences o JOIN begun b ON b.source = o.source GROUP BY o.finding
 ) p ON p.finding = f.id
 JOIN (
   SELECT f.id, iif(o.status IN {_SETTLED}, o.status, iif(o.live = 0, 'gone', 'open')) AS status,
@@ -320,13 +329,13 @@ SELECT source, {_seconds("written", "seen")} FROM (
 """
 
 
-def _detection(connection: sqlite3.Connection, begin: str, end: str, began: str | None) -> dict[str, Spread]:
+def _detection(connection: sqlite3.Connection, begin: str, end: str) -> dict[str, Spread]:
     found = (
         f"SELECT {{}}, {_seconds('written', 'first_seen')} FROM figured WHERE how <> 'false_positive'"
         " AND written <= first_seen AND first_seen > ? AND first_seen <= ?"
     )
     every = _spreads(connection, found.format("'all'"), (begin, end))
-    fresh = _spreads(connection, found.format("'fresh'") + " AND written >= ?", (begin, end, began or end))
+    fresh = _spreads(connection, found.format("'fresh'") + " AND fresh", (begin, end))
     severities = _by_severity(_spreads(connection, found.format("severity"), (begin, end)))
     return {"all": Spread(), "fresh": Spread(), **every, **fresh, **severities}
 

@@ -134,6 +134,17 @@ def test_median_and_ninetieth_percentile_of_ten(tmp_path: Path) -> None:
     assert figures(tmp_path / "s.db", until=NOW + DAY).detection["all"] == Spread(10, 5 * 3600, 9 * 3600)
 
 
+def test_old_text_of_a_source_that_joins_later_is_no_slow_detection(tmp_path: Path) -> None:
+    with nights(tmp_path / "s.db") as made:
+        made.night(NOW - 9 * DAY, {"chat": ({"d1": [sighting(1, "d1", NOW - 99 * DAY)]}, ())})
+        late = {"d2": [sighting(2, "d2", NOW - 8 * DAY)], "d3": [sighting(3, "d3", NOW - 3 * DAY)]}
+        made.night(NOW - 5 * DAY, {"wiki": ({"d2": late["d2"]}, ())})
+        made.night(NOW - 2 * DAY, {"wiki": (late, ())})
+    it = figures(tmp_path / "s.db")
+    assert it.detection["all"].count == 3
+    assert it.detection["fresh"] == Spread(1, 86_400.0, 86_400.0)
+
+
 def test_the_rate_of_false_positives_is_of_what_people_judged(small: Path) -> None:
     it = figures(small).judged
     assert (it.total, it.false_positives, it.rate) == (2, 1, 0.5)

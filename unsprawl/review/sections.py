@@ -284,7 +284,7 @@ def _times(review: Review) -> Section:
     it = review.figures
     rows = [
         ("Written to first seen", it.detection["all"]),
-        ("of those written since the first crawl", it.detection["fresh"]),
+        ("of those written since their source was first read", it.detection["fresh"]),
         *((f"of those that are {name}", it.detection[name]) for name in SEVERITIES),
         ("First seen to closed with proof", it.remediation["closed"]),
         ("First seen to gone, not proven dead", it.remediation["gone"]),
