@@ -150,6 +150,11 @@ def read_figures(
         )
 
 
+#: What is asked of places again and again, without the texts that make their rows wide.
+_PLACES: Final = """
+CREATE TEMP TABLE placed AS
+SELECT finding, source, modified_at, first_seen, gone_at, audience FROM occurrences
+"""
 # `begun` is when a source was first read; where the ledger was pruned, when something was first found in it.
 # `fresh` is what was written since, in all of its places. `ended` is when a case stopped being an exposure,
 # `how` by what. A status by likeness has no time of its own, so such a case never counted.
@@ -157,34 +162,29 @@ _CASES: Final = f"""
 CREATE TEMP TABLE figured AS
 WITH begun AS (
   SELECT source, min(at) AS at FROM (
-    SELECT source, min(first_seen) AS at FROM occurrences GROUP BY source
+    SELECT source, min(first_seen) AS at FROM placed GROUP BY source
     UNION ALL
     SELECT c.source, min(r.started_at) FROM coverage c JOIN runs r ON r.id = c.run GROUP BY c.source
   ) GROUP BY source
-)
-SELECT f.id AS finding, f.severity, f.validity, f.owner, f.first_seen, p.written, p.fresh,
-  min(f.first_seen, coalesce(p.written, f.first_seen)) AS exposed, e.status AS how,
-  CASE e.status
-    WHEN 'closed' THEN coalesce(f.closed_at, e.decided_at, f.last_seen)
-    WHEN 'false_positive' THEN f.first_seen
-    WHEN 'accepted' THEN coalesce(e.decided_at, f.first_seen)
-    WHEN 'gone' THEN p.gone END AS ended
-FROM findings f
-JOIN (
+), standing AS (
   SELECT o.finding, min(o.modified_at) AS written, min(o.modified_at >= b.at) AS fresh,
-    max(o.gone_at) AS gone
-  FROM occurrences o JOIN begun b ON b.source = o.source GROUP BY o.finding
-) p ON p.finding = f.id
-JOIN (
-  SELECT f.id, iif(o.status IN {_SETTLED}, o.status, iif(o.live = 0, 'gone', 'open')) AS status,
-    (SELECT max(at) FROM triage WHERE finding = f.id AND undone_at IS NULL) AS decided_at
-  FROM findings f JOIN (
-    SELECT f.id, {EFFECTIVE} AS status,
-      EXISTS (SELECT 1 FROM occurrences c WHERE c.finding = f.id AND c.gone_at IS NULL) AS live
-    FROM findings f LEFT JOIN recalled m ON m.finding = f.id
-  ) o ON o.id = f.id
-) e ON e.id = f.id
-WHERE f.first_seen <= ?
+    max(o.gone_at) AS gone, sum(o.gone_at IS NULL) AS live
+  FROM placed o JOIN begun b ON b.source = o.source GROUP BY o.finding
+), known AS (
+  SELECT f.*, p.written, p.fresh, p.gone, p.live, {EFFECTIVE} AS effective
+  FROM standing p JOIN findings f ON f.id = p.finding LEFT JOIN recalled m ON m.finding = f.id
+  WHERE f.first_seen <= ?
+)
+SELECT k.id AS finding, k.severity, k.validity, k.owner, k.first_seen, k.written, k.fresh,
+  min(k.first_seen, coalesce(k.written, k.first_seen)) AS exposed,
+  iif(k.effective IN {_SETTLED}, k.effective, iif(k.live = 0, 'gone', 'open')) AS how,
+  CASE
+    WHEN k.effective = 'false_positive' THEN k.first_seen
+    WHEN k.effective IN ('closed', 'accepted') THEN coalesce(
+      k.closed_at, (SELECT max(at) FROM triage t WHERE t.finding = k.id AND t.undone_at IS NULL), k.last_seen
+    )
+    WHEN k.live = 0 THEN k.gone END AS ended
+FROM known k
 """
 #: Of ``figured``: an exposure at the moment of the parameter.
 _EXPOSED: Final = "how <> 'false_positive' AND (ended IS NULL OR ended > ?)"
@@ -195,6 +195,7 @@ def _cases(connection: sqlite3.Connection, end: str) -> Iterator[None]:
     """One transaction: what other processes write meanwhile is not seen, and nothing of it stays."""
     connection.execute("BEGIN")
     try:
+        connection.execute(_PLACES)
         connection.execute(_CASES, (end,))
         connection.execute("CREATE UNIQUE INDEX temp.figured_finding ON figured(finding)")
         yield
@@ -217,7 +218,7 @@ def _open(connection: sqlite3.Connection, begin: str | None, end: str) -> Open:
         (end, end),
     ).fetchall()
     standing = (
-        f"FROM figured JOIN occurrences o USING (finding) WHERE {_EXPOSED}"
+        f"FROM figured JOIN placed o USING (finding) WHERE {_EXPOSED}"
         " AND o.first_seen <= ? AND (o.gone_at IS NULL OR o.gone_at > ?)"
     )
     sources: dict[str, dict[str, int]] = {}
@@ -323,7 +324,7 @@ def _seconds(start: str, stop: str) -> str:
 _FOUND_IN_SOURCE: Final = f"""
 SELECT source, {_seconds("written", "seen")} FROM (
   SELECT o.source, min(o.modified_at) AS written, min(o.first_seen) AS seen
-  FROM occurrences o JOIN figured g USING (finding)
+  FROM placed o JOIN figured g USING (finding)
   WHERE g.how <> 'false_positive' AND o.first_seen <= ? GROUP BY o.source, o.finding
 ) WHERE written <= seen AND seen <= ? AND seen > ?
 """
