@@ -43,7 +43,7 @@ test-servers: $(VENV)/.dev-installed $(BUILDBOT) $(if $(CONTRACTS),$(PRISM))  ##
 missing-servers:  # packages of Debian that test-servers needs and that are not there
 	@for tool in $(SERVERS); do PATH=$$PATH:/usr/sbin command -v $${tool%:*} >/dev/null || printf '%s ' $${tool#*:}; done
 
-soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs, 20 GB of layers (SOAK_GIGABYTES)
+soak: $(VENV)/.dev-installed  ## the tests that take long: an hour of fuzzing (FUZZ_SECONDS), an hour of watch (WATCH_SECONDS), ten thousand bombs, 20 GB of layers (SOAK_GIGABYTES), a sweep over 2 GB (SWEEP_GIGABYTES)
 	$(BIN)/pytest -m soak -o faulthandler_timeout=0 $(ARGS)
 
 lint: $(VENV)/.dev-installed  ## style, and the import layers
@@ -53,13 +53,14 @@ lint: $(VENV)/.dev-installed  ## style, and the import layers
 
 types: $(VENV)/.dev-installed  ## mypy, strict, on the package, the tests and the benchmarks
 	$(BIN)/mypy
-	$(BIN)/mypy docs/generate.py
+	$(BIN)/mypy docs/generate.py docs/examples.py
 
 bench: $(VENV)/.dev-installed  ## compare with kingfisher on generated corpora (ARGS="--quick")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(VENV)/.dev-installed  ## write the generated pages and schemas again
+docs: $(VENV)/.dev-installed  ## write the generated pages, schemas and examples again
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/examples.py
 
 wheel: $(VENV)/.dev-installed  ## build the source distribution and the wheel into dist/
 	rm -rf dist build

@@ -16,6 +16,7 @@ from unsprawl.records import Check
 from unsprawl.secret import Keys
 from unsprawl.store import audit, checks, feedback, known, lifecycle, owners, places, triage, watch
 from unsprawl.store.connection import connect, faults, transaction
+from unsprawl.store.figures import Figures, read_figures
 from unsprawl.store.ledger import progress
 from unsprawl.store.met import Met, met
 from unsprawl.store.outbox import Outbox
@@ -403,6 +404,11 @@ class Store:
         """Forget told events, and which pastes were copies of which, from before then."""
         with self._lock, faults(self.path), transaction(self._connection):
             watch.prune(self._connection, timestamp(before))
+
+    def figures(self, since: datetime | None, until: datetime, *, most: int) -> Figures:
+        """What all findings and runs amount to over a period; see :mod:`unsprawl.store.figures`."""
+        with self._lock, faults(self.path):
+            return read_figures(self._connection, since, until, most=most)
 
     def feedback_rows(self) -> Iterator[dict[str, Any]]:
         """Every judged place with its label, redacted surroundings and vector, for training."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from unsprawl.store.known import INCIDENT, read_known
-from unsprawl.store.prepare import SEVERITIES
+from unsprawl.store.prepare import SEVERITIES, VALIDITIES
 from unsprawl.store.refused import read_refused
 from unsprawl.store.triage import EFFECTIVE, TOLD_FROM
 
@@ -15,6 +15,7 @@ __all__ = ["Met", "met"]
 
 _FINDINGS: Final = f"""
 SELECT f.id AS finding, f.rule, f.severity, {EFFECTIVE} AS status, f.first_seen, f.last_seen,
+  f.validity, f.evidence, f.owner, f.owner_because,
   count(*) AS places, sum(o.gone_at IS NULL) AS live
 FROM findings f JOIN occurrences o ON o.finding = f.id {TOLD_FROM}
 WHERE f.fingerprint = ? GROUP BY f.id ORDER BY f.id
@@ -36,5 +37,6 @@ def met(connection: sqlite3.Connection, fingerprint: str) -> Met:
     found = [dict(zip(names, record, strict=True)) for record in cursor]
     for case in found:
         case["severity"] = str(SEVERITIES[case["severity"] - 1])
+        case["validity"] = str(VALIDITIES[case["validity"]])
     kept = (entry for entry in read_known(connection, fingerprint) if entry["kind"] != INCIDENT)
     return Met(tuple(found), tuple(read_refused(connection, fingerprint)), tuple(kept))

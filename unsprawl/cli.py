@@ -37,6 +37,10 @@ COMMANDS: Final = {
     ),
     "audit": ("unsprawl.cli_audit:audit", "Show the audit log, or prove that nobody has rewritten it."),
     "known": ("unsprawl.cli_known:known", "Know the secrets that your vaults keep, without keeping them."),
+    "report": (
+        "unsprawl.cli_review:report",
+        "Report what is open, what changed, how long it took, what was read.",
+    ),
     "metrics": ("unsprawl.cli_metrics:metrics", "Show what the store holds as Prometheus reads it."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),
     "rules": ("unsprawl.cli_rules:rules", "List the rules, or check your own."),

@@ -22,6 +22,7 @@ __all__ = [
     "FORMATS",
     "Command",
     "Group",
+    "Moment",
     "Session",
     "debug_option",
     "detection_options",

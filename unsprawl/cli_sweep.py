@@ -140,7 +140,7 @@ def sweep(
     from unsprawl.given import Chosen, of_text, read_lines, read_text
     from unsprawl.jobs import Options
     from unsprawl.store.keys import load_keys
-    from unsprawl.sweep import Control, Outcome, prepare
+    from unsprawl.sweep import Control, prepare
 
     options = Options(
         jobs=jobs, rules=rules, exclude_rules=exclude_rule, min_confidence=min_confidence,
@@ -199,7 +199,7 @@ def sweep(
     session().when_stopped = "nothing was stored"
 
     def so_far(result: Result) -> None:
-        write(Outcome(result, job.swept), at_end=False)
+        write(job.outcome(result), at_end=False)
 
     with _signals(control, so_far, output):
         with _watching(quiet) as progress:
@@ -301,10 +301,13 @@ def _report(config: Path, outcome: Outcome, code: ExitCode, partial: bool, unkno
     from unsprawl.detectors.values.engine import RULE
     from unsprawl.report.sweep import sections
 
-    told = {**outcome.told(), "partial": partial, "not_swept": list(unknown)}
+    ways = outcome.playbooks()
+    told = {**outcome.told(ways), "partial": partial, "not_swept": list(unknown)}
     title = f"Sweep of {config.name}{' (so far)' if partial else ''}"
     report = report_of(title, outcome.result, outcome.hits, code, {RULE.id: RULE})
-    return dataclasses.replace(report, facts={**report.facts, "sweep": told}, sections=sections(told))
+    return dataclasses.replace(
+        report, facts={**report.facts, "sweep": told}, sections=sections(told), playbooks=ways
+    )
 
 
 @contextmanager

@@ -251,7 +251,7 @@ def sweep(
     """
     from unsprawl.models.choice import default_confidence
     from unsprawl.store.memory import MemorySink
-    from unsprawl.volatility import ahead, rank
+    from unsprawl.volatility import Turns, ahead
 
     started = time.monotonic()
     detection = Detection(
@@ -281,7 +281,7 @@ def sweep(
         inbox: Inbox = SimpleQueue()
         executor_for = executors(steps, sources, options.jobs or config.jobs, inbox, stack, apart=True)
         begun(inbox, result)
-        readable = read_all(steps, sources, sink, executor_for, inbox, progress, rank)
+        readable = read_all(steps, sources, sink, executor_for, inbox, progress, Turns())
     if options.verify:
         from unsprawl.checking import verify_scan
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +11,7 @@ from unsprawl.jobs import Options, Result
 from unsprawl.jobs import sweep as read_all
 from unsprawl.pipeline import Call, Stop
 from unsprawl.records import Batch, Document, Skipped
-from unsprawl.report.sweep import Swept, account
+from unsprawl.report.sweep import Swept, account, playbooks
 from unsprawl.secret import Keys, Secret
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unsprawl.pipeline import Progress
     from unsprawl.report.cases import Row
     from unsprawl.store.findings import Store
+    from unsprawl.store.playbook import Playbook
 
 __all__ = ["Control", "Hits", "Outcome", "Sweep", "asked", "prepare"]
 
@@ -35,14 +36,21 @@ class Outcome:
 
     result: Result
     swept: tuple[Swept, ...]
+    config: Config
 
     def hits(self) -> Iterator[Row]:
         """The places of given values."""
         return (row for row in self.result.rows() if row["rule"] == _RULE)
 
-    def told(self) -> dict[str, Any]:
+    def playbooks(self) -> dict[str, Playbook]:
+        """How the exposure of each value ends, by its fingerprint."""
+        surfaces = {name: source.type for name, source in self.config.sources.items()}
+        return playbooks(self.swept, self.hits(), surfaces, self.config.file.name)
+
+    def told(self, ways: Mapping[str, Playbook]) -> dict[str, Any]:
         """The ``sweep`` object of the JSON report."""
-        return account(self.swept, self.hits(), (row for row in self.result.rows() if row["rule"] != _RULE))
+        beside = (row for row in self.result.rows() if row["rule"] != _RULE)
+        return account(self.swept, self.hits(), beside, ways)
 
 
 class Control:
@@ -87,7 +95,10 @@ class Sweep:
         result = read_all(
             self.config, self.options, self.keys, self.values, begun=control.begun, progress=progress
         )
-        return Outcome(result, self.swept)
+        return self.outcome(result)
+
+    def outcome(self, result: Result) -> Outcome:
+        return Outcome(result, self.swept, self.config)
 
 
 def prepare(
@@ -137,6 +148,7 @@ def _swept(value: Value, rule: Rule | None, keys: Keys, store: Store | None) -> 
         fingerprint=fingerprint,
         kind=rule.id if rule else "",
         name=rule.name if rule else "",
+        provider=rule.provider if rule else "",
         steps=(rule.remediation if rule and rule.remediation else RULE.remediation),
         stored=met.findings if met else (),
         refused=met.refused if met else (),

@@ -22,6 +22,7 @@ from unsprawl.cli import unsprawl
 from unsprawl.estate.loopback import Answer, Fault, LoopbackServer, Request, data
 from unsprawl.estate.registry_server import RegistryServer
 from unsprawl.placeholders import fill
+from unsprawl.store.playbook import KINDS
 
 VALUE = fill("<alnum:12>", "sweep") + "+/x$9"
 TOKEN = fill("<github-token:ghp_>", "sweep")
@@ -120,6 +121,12 @@ def test_the_report_tells_the_timeline_the_siblings_and_what_to_do(tmp_path: Pat
     assert first["first_written"] <= first["last_written"]
     assert [one["rule"] for one in first["siblings"]] == ["github.personal-token"]
     assert first["steps"]
+    steps = first["playbook"]["steps"]
+    assert [step["kind"] for step in steps] == sorted((step["kind"] for step in steps), key=list(KINDS).index)
+    cleaned = {step["uri"].rpartition("/")[2] for step in steps if step["kind"] == "clean" and "uri" in step}
+    assert cleaned >= {"a.yaml", "e.txt"}
+    assert steps[-1]["text"].startswith("Sweep again"), "nothing is stored that could be verified"
+    assert second["playbook"] is None
     assert all(row["rule"] == "sweep.value" for row in report["findings"])
     for form in ("markdown", "html", "table"):
         _, out, _ = run("sweep", str(config(tmp_path)), "--values", str(given), "--format", form)

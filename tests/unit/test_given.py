@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from unsprawl.errors import ConfigError
 from unsprawl.given import Chosen, read_lines, read_text
 from unsprawl.records import Source, Unit
-from unsprawl.volatility import ahead, rank
+from unsprawl.volatility import Turns, ahead, rank
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nAAAA\nBBBB\n-----END EC PRIVATE KEY-----"
 
@@ -73,7 +73,7 @@ def test_what_has_no_date_counts_by_when_it_was_seen_and_nobody_by_no_author() -
 
 class _Surface:
     def __init__(self, type_: str) -> None:
-        self.type = type_
+        self.type = self.name = type_
 
 
 def test_what_is_deleted_first_is_read_first() -> None:
@@ -95,3 +95,16 @@ def test_what_is_deleted_first_is_read_first() -> None:
         "kept",
     ]
     assert max(rank(logs, unit) for unit in units) < rank(chat, units[2])
+
+
+def test_what_is_stored_by_intent_takes_turns_behind_all_that_is_soon_gone() -> None:
+    turns = Turns()
+    chat, files, s3 = (cast(Source, _Surface(name)) for name in ("slack", "files", "s3"))
+    large = [turns(files, Unit(str(number))) for number in range(1000)]
+    small = [turns(s3, Unit(str(number))) for number in range(2)]
+    assert large == sorted(set(large))
+    assert large[:2] == small, "the second unit of a bucket waits for two of the folder, not for all"
+    assert turns(chat, Unit("c")) < min(large)
+    soon = Unit("soon", expires_at=datetime.now(UTC) + timedelta(days=1))
+    assert turns(s3, soon) < min(large)
+    assert turns(s3, Unit("next")) > small[1]

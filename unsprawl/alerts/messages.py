@@ -34,6 +34,8 @@ def title(event: Waiting) -> str:
         return f"{verb}: {count} {'part was' if count == 1 else 'parts were'} not read wholly"
     if event.kind == "test":
         return "Test: alerts of unsprawl arrive here"
+    if event.kind == "digest":
+        return _plain(it["name"])
     name = _plain(it.get("name") or it.get("rule") or "a secret")
     where = _plain(it.get("source") or "")
     severity = _plain(it.get("severity") or "")
@@ -83,6 +85,8 @@ def slack_text(events: Sequence[Waiting]) -> str:
 
 def _facts(event: Waiting) -> list[tuple[str, str]]:
     it: Mapping[str, Any] = event.payload
+    if event.kind == "digest":
+        return [(_plain(name), _plain(value)) for name, value in it["lines"]]
     if event.kind == "incomplete":
         units = it.get("units", ())
         return [

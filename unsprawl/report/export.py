@@ -22,6 +22,7 @@ from unsprawl.records import Gap
 from unsprawl.report import escape
 from unsprawl.report.cases import Row, Tally, gather, place, tally
 from unsprawl.report.wording import counted, severities
+from unsprawl.store.playbook import Playbook
 from unsprawl.store.rows import FIELDS
 from unsprawl.store.sink import CoverageRow
 
@@ -80,6 +81,8 @@ class Report:
     facts: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     sections: Sequence[Section] = ()
+    playbooks: Mapping[str, Playbook] = field(default_factory=dict)
+    """By fingerprint, where more is known than the rule's steps."""
 
     def tally(self) -> Tally:
         """Counts over all rows."""

@@ -25,7 +25,7 @@ from unsprawl.store.playbook import KINDS, Step, compose
 if TYPE_CHECKING:
     from unsprawl.report.export import Report
 
-__all__ = ["MOST_FINDINGS", "MOST_PLACES", "MOST_PLAYBOOKS", "write"]
+__all__ = ["MOST_FINDINGS", "MOST_PLACES", "MOST_PLAYBOOKS", "finalize", "hashed", "write"]
 
 #: A page with more is slow to open; the text says how many are left out, and other formats hold all.
 MOST_FINDINGS: Final = 5_000
@@ -42,7 +42,7 @@ def write(report: Report, out: TextIO) -> None:
     folder = resources.files("unsprawl.report") / "templates"
     style = (folder / "report.css").read_text("utf-8")
     script = (folder / "report.js").read_text("utf-8")
-    environment = Environment(autoescape=True, finalize=_finalize, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, finalize=finalize, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "number": "{:,}".format,
         "link": _link,
@@ -64,7 +64,7 @@ def write(report: Report, out: TextIO) -> None:
         sources=sorted({p["source"] for case in cases for p in case.places}),
         gaps=report.gaps(),
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        policy=f"default-src 'none'; style-src {hashed(style)}; script-src {hashed(script)}; "
         "base-uri 'none'; form-action 'none'",
         style=Markup(style),  # noqa: S704  # our own file
         script=Markup(script),  # noqa: S704  # our own file
@@ -86,7 +86,8 @@ def _playbook(case: Case, report: Report) -> list[tuple[str, int, list[Step]]]:
     known = {"evidence": "", "owner_because": "", **row}
     rule = report.rules.get(row["rule"])
     surfaces = {str(place["source"]): _SURFACES.get(surface(place), surface(place)) for place in case.places}
-    steps = compose(known, case.places, surfaces, rule.remediation if rule else ()).steps
+    made = report.playbooks.get(row["fingerprint"])
+    steps = (made or compose(known, case.places, surfaces, rule.remediation if rule else ())).steps
     groups = []
     for kind, title in KINDS.items():
         numbers = [number for number, step in enumerate(steps, 1) if step.kind == kind]
@@ -95,11 +96,13 @@ def _playbook(case: Case, report: Report) -> list[tuple[str, int, list[Step]]]:
     return groups
 
 
-def _hash(text: str) -> str:
+def hashed(text: str) -> str:
+    """What a content security policy calls an inlined style or script that it admits."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _finalize(value: Any) -> Any:
+def finalize(value: Any) -> Any:
+    """What a template shows of a value: texts without what cannot be seen."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return escape.plain(value)

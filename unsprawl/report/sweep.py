@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from unsprawl.report import playbook as paper
 from unsprawl.report.casefile import kept_as
-from unsprawl.report.cases import Row, place
+from unsprawl.report.cases import SEVERITIES, Row, place
 from unsprawl.report.export import Section
 from unsprawl.report.wording import counted
+from unsprawl.store.playbook import KINDS, Playbook, Step, compose
 
-__all__ = ["Swept", "account", "sections"]
+__all__ = ["Swept", "account", "playbooks", "sections"]
 
 #: From the most to the least widely readable.
 _AUDIENCES: Final = ("public", "external", "organisation", "unknown", "restricted")
@@ -37,6 +39,7 @@ class Swept:
     fingerprint: str
     kind: str = ""
     name: str = ""
+    provider: str = ""
     steps: Sequence[str] = ()
     stored: Sequence[Mapping[str, Any]] = ()
     refused: Sequence[Mapping[str, Any]] = ()
@@ -44,17 +47,73 @@ class Swept:
     leaks: Sequence[str] = field(default_factory=tuple)
 
 
-def account(swept: Sequence[Swept], hits: Iterable[Row], beside: Iterable[Row]) -> dict[str, Any]:
-    """The ``sweep`` object of the JSON report: every value with all that is known of it, hits first."""
+def playbooks(
+    swept: Sequence[Swept], hits: Iterable[Row], surfaces: Mapping[str, str], config: str
+) -> dict[str, Playbook]:
+    """By fingerprint, of each value that was found: the steps that end its exposure, in all of its places.
+
+    ``surfaces`` tells the type of each source, ``config`` is the file that proofs are called with.
+    """
+    by_value = _by_value(hits)
+    return {
+        one.fingerprint: _composed(one, by_value[one.fingerprint], surfaces, config)
+        for one in swept
+        if one.fingerprint in by_value
+    }
+
+
+def _composed(one: Swept, rows: list[Row], surfaces: Mapping[str, str], config: str) -> Playbook:
+    stored = one.stored[0] if one.stored else {}
+    case = {
+        "finding": rows[0]["finding"],
+        "rule": one.kind or rows[0]["rule"],
+        "name": one.name or rows[0]["name"],
+        "provider": one.provider,
+        "secret": one.secret,
+        "risk": max(row["risk"] for row in rows),
+        "severity": min((row["severity"] for row in rows), key=SEVERITIES.index),
+        "validity": rows[0]["validity"],
+        "evidence": "",
+        "status": "open",
+        "owner": None,
+        "owner_because": "",
+        "first_seen": min(row["first_seen"] or "" for row in rows),
+        **stored,
+    }
+    made = compose(case, rows, surfaces, one.steps, config=config)
+    if stored:
+        return made
+    # No store knows a finding that could be asked for: the proof is another sweep.
+    steps = [step for step in made.steps if step.kind != "prove"]
+    again = f"unsprawl sweep {config} --values -" if config else ""
+    proof = Step("prove", "Sweep again, until no copy is found and everything was read.", again)
+    return replace(made, steps=(*steps, proof))
+
+
+def _by_value(hits: Iterable[Row]) -> dict[str, list[Row]]:
     by_value: dict[str, list[Row]] = {}
     for row in hits:
         by_value.setdefault(row["fingerprint"], []).append(row)
+    return by_value
+
+
+def account(
+    swept: Sequence[Swept],
+    hits: Iterable[Row],
+    beside: Iterable[Row],
+    ways: Mapping[str, Playbook],
+) -> dict[str, Any]:
+    """The ``sweep`` object of the JSON report: every value with all that is known of it, hits first.
+
+    ``ways`` are the playbooks of :func:`playbooks`.
+    """
+    by_value = _by_value(hits)
     given = {one.fingerprint for one in swept}
     near: dict[str, list[Row]] = {}
     for row in beside:
         if row["fingerprint"] not in given:
             near.setdefault(_document(row), []).append(row)
-    told = [_value(one, by_value.get(one.fingerprint, []), near) for one in swept]
+    told = [_value(one, by_value.get(one.fingerprint, []), near, ways.get(one.fingerprint)) for one in swept]
     told.sort(key=lambda value: (-value["copies"], value["number"]))
     return {
         "values": len(told),
@@ -64,7 +123,9 @@ def account(swept: Sequence[Swept], hits: Iterable[Row], beside: Iterable[Row]) 
     }
 
 
-def _value(one: Swept, rows: list[Row], near: Mapping[str, list[Row]]) -> dict[str, Any]:
+def _value(
+    one: Swept, rows: list[Row], near: Mapping[str, list[Row]], way: Playbook | None
+) -> dict[str, Any]:
     written = sorted(row["modified_at"] for row in rows if row["modified_at"])
     beside: dict[str, Row] = {}
     for document in dict.fromkeys(map(_document, rows)):
@@ -102,6 +163,7 @@ def _value(one: Swept, rows: list[Row], near: Mapping[str, list[Row]]) -> dict[s
         "known": list(one.known),
         "leaks": list(one.leaks),
         "steps": list(one.steps),
+        "playbook": paper.document(way) if way else None,
     }
 
 
@@ -154,12 +216,12 @@ def sections(told: Mapping[str, Any]) -> list[Section]:
         _section("Timeline", ("When", "What", "Value", "Where", "Author"), events),
         _section("Beside them", ("Secret", "Rule", "Severity", "Where", "Beside"), beside),
     ]
-    todo = dict.fromkeys(
-        (value["kind"] or "any", str(number), step)
+    todo = [
+        (value["secret"], KINDS[step["kind"]], step["text"], step.get("command") or step.get("uri", ""))
         for value in found
-        for number, step in enumerate(value["steps"], 1)
-    )
-    made.append(_section("What to do", ("Kind", "Step", "What"), list(todo)))
+        for step in value["playbook"]["steps"]
+    ]
+    made.append(_section("What to do", ("Value", "Phase", "Step", "Command or place"), todo))
     return [section for section in made if section.lines]
 
 

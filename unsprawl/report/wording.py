@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from unsprawl.report.cases import SEVERITIES
 
-__all__ = ["counted", "reread", "severities", "size"]
+__all__ = ["counted", "lasting", "reread", "severities", "size"]
 
 
 def size(count: float) -> str:
@@ -38,3 +38,19 @@ def reread(sources: Iterable[Mapping[str, Any]]) -> str:
     told = [f"{read:,} of {counted(documents, 'document')}"] if read < documents else []
     told += [f"{whole:,} of {counted(units, 'unit')}"] if whole < units else []
     return f"by the present rules {' and '.join(told)}; --rescan goes on" if told else ""
+
+
+def lasting(seconds: float) -> str:
+    """How long, in the largest unit that leaves a number above one: ``40 min``, ``3.5 h``, ``12 days``."""
+    for most, unit, length in _LENGTHS:
+        if seconds < most:
+            number = seconds / length
+            shown = f"{number:.1f}".removesuffix(".0") if number < 9.95 else f"{number:,.0f}"
+            return f"{shown} {unit}"
+    return f"{seconds / (365 * 86_400):.1f} years"
+
+
+_LENGTHS: Final = (
+    (60.0, "s", 1.0), (5_400.0, "min", 60.0), (36 * 3_600.0, "h", 3_600.0),
+    (730 * 86_400.0, "days", 86_400.0),
+)  # fmt: skip
