@@ -1,6 +1,6 @@
 """One holder a job and store: a second nightly is refused, a sweep beside the nightly is not.
 
-The lock is the kernel's, which lets go when the process dies. It does not reach to another machine that shares
+The lock is the kernel's, which lets go when the process dies. It does not reach to a machine that shares
 the volume, so the holder also writes who it is and, every :data:`BEAT_S` seconds, that it is alive: another
 machine waits for the last heartbeat to be :data:`STALE_S` seconds old.
 """

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -92,6 +92,12 @@ class Run:
         return self._number_of("SELECT reopened FROM runs WHERE id = ?")
 
     @property
+    def closed(self) -> int:
+        """Findings that were closed with proof since this run began, and still are."""
+        query = "SELECT count(*) FROM findings WHERE status = 'closed' AND closed_at >= "
+        return self._number_of(f"{query} (SELECT started_at FROM runs WHERE id = ?)")
+
+    @property
     def gone(self) -> int:
         """Occurrences that stood in a document this run read, and stand there no more."""
         return self._number_of("SELECT gone FROM runs WHERE id = ?")
@@ -104,6 +110,16 @@ class Run:
                 (self._number, source),
             )
             return frozenset(unit for (unit,) in rows)
+
+    def turns(self, source: str) -> Mapping[str, int]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT c.unit, max(c.run) FROM coverage c JOIN runs r ON r.id = c.run"
+                " WHERE c.source = ? AND c.state IN ('done', 'failed') AND r.detection = ? AND c.run <> ?"
+                " GROUP BY c.unit",
+                (source, self.detection, self._number),
+            )
+            return dict(rows.fetchall())
 
     def cursor(self, source: str, unit_id: str) -> Cursor | None:
         with self._reading() as connection:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
+from unsprawl.budgets import Allowance
 from unsprawl.errors import AuthError, SourceError
 from unsprawl.examine import Examined, Examiner, Looked, defect
 from unsprawl.records import (
@@ -29,6 +30,7 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.wire.usage import metered
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +43,8 @@ _FATAL: Final = "scan it alone, with more memory; the rest of the crawl went on"
 
 #: So many candidates are judged at once, of as many documents as it takes.
 _TOGETHER: Final = 64
+
+_UNLIMITED: Final = Allowance()
 
 _Gapped = TypeVar("_Gapped", Gap, Skipped)
 
@@ -108,6 +112,7 @@ def step(
     remember: bool = True,
     avoid: Mapping[bytes, str] | None = None,
     begin: Callable[[bytes], None] = lambda _mark: None,
+    allowance: Allowance = _UNLIMITED,
 ) -> Batch:
     """Read ``unit`` from ``cursor`` on until the budget is spent and a checkpoint has come. Never raises.
 
@@ -115,8 +120,30 @@ def step(
     counts, the cursor stays at the last checkpoint, and the batch carries the failure. What was last
     modified before ``since`` is left out; ``remember`` is off where no store will be asked what was seen.
     ``begin`` is told which document is scanned, by its keyed name; what stands in ``avoid`` is not
-    scanned, for the reason given there.
+    scanned, for the reason given there. ``allowance`` ends the step like its budget does.
     """
+    with metered() as usage:
+        batch = _step(
+            source, unit, cursor, seen, budget, examiner, accept, since, remember, avoid, begin,
+            lambda: allowance.spent(usage),
+        )  # fmt: skip
+    return replace(batch, requests=usage.requests)
+
+
+def _step(
+    source: Source,
+    unit: Unit,
+    cursor: Cursor | None,
+    seen: Seen,
+    budget: Budget,
+    examiner: Examiner,
+    accept: Sequence[AcceptedGap],
+    since: datetime | None,
+    remember: bool,
+    avoid: Mapping[bytes, str] | None,
+    begin: Callable[[bytes], None],
+    enough: Callable[[], bool],
+) -> Batch:
     done, tally = _Tally(), _Tally()
     waiting = _Waiting(source, examiner, accept, remember)
     deadline = time.monotonic() + budget.seconds
@@ -150,7 +177,7 @@ def step(
                 tally, reached = _Tally(), event.cursor
                 # An empty cursor says "from the start": nobody could go on from there. Nor from the place
                 # where this step began: stopping there again and again would read for ever.
-                if event.cursor and event.cursor != cursor and done.spent(budget, deadline):
+                if event.cursor and event.cursor != cursor and (done.spent(budget, deadline) or enough()):
                     finished = False
                     break
     except SourceError as error:

@@ -18,7 +18,7 @@ from unsprawl.crawlers.spider.frames import Answer, Ask
 from unsprawl.crawlers.spider.process import Engine, LostError, engine
 from unsprawl.errors import RetryableError, UnreadableError
 from unsprawl.records import Stream
-from unsprawl.wire import hosts
+from unsprawl.wire import hosts, usage
 from unsprawl.wire.client import Client, Fixed, Response
 from unsprawl.wire.limits import asked_wait, limited
 from unsprawl.wire.pacing import Pace
@@ -180,6 +180,7 @@ class Spider:
             robots=self._robots,
         )
         self.requests += 1
+        usage.count()
         try:
             answer = serving.ask(ask)
         except LostError:
