@@ -50,6 +50,7 @@ class Account:
         self._clock = clock
         self._begun = clock()
         self._steps = 0
+        self._granted = 0
         self._ended: float | None = None
 
     @property
@@ -72,9 +73,10 @@ class Account:
     def end(self) -> None:
         self._ended = self._clock()
 
-    def take(self, requests: int) -> None:
-        """A step has ended that made so many."""
+    def take(self, requests: int, allowance: Allowance) -> None:
+        """A step has ended that made so many, of those that it was allowed."""
         self._steps += requests
+        self._granted -= allowance.requests or 0
 
     def spent(self) -> str:
         """What is spent, in words; "" while something is left."""
@@ -84,11 +86,16 @@ class Account:
             return f"{SPENT}: {self.budget.time}"
         return ""
 
-    def allowance(self, running: int) -> Allowance:
-        """The part of one step, of ``running`` that share what is left."""
+    def free(self) -> bool:
+        """Whether anything is left that no running step was allowed to use."""
+        return self.budget.requests is None or self.requests + self._granted < self.budget.requests
+
+    def allow(self, width: int) -> Allowance:
+        """The part of one more step, where ``width`` of them run at once. Each may go to its checkpoint."""
         requests, until = None, None
         if self.budget.requests is not None:
-            requests = max(1, (self.budget.requests - self.requests) // max(1, running))
+            requests = max(1, (self.budget.requests - self.requests - self._granted) // width)
+            self._granted += requests
         if self.budget.time is not None:
             until = self._begun + seconds_of(self.budget.time)
         return Allowance(requests, until)

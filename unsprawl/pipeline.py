@@ -243,7 +243,7 @@ class _Loop:
         name = course.source.name
         unit = self.examiner.unit(name, item)
         cursor, rank = self.sink.cursor(name, unit.id), self.rank(course.source, item)
-        allowance = course.account.allowance(course.executor.width)
+        allowance = course.account.allow(course.executor.width)
         course.running += 1
         course.executor.submit(Task(name, item, cursor, self.sink.full, rank=rank, allowance=allowance))
 
@@ -251,6 +251,8 @@ class _Loop:
         """Begin what waits, as far as it fits: what had its turn gives way to what may still be listed."""
         while course.waiting and course.running < course.executor.width:
             if course.waiting[0][0] and course.listing:
+                return
+            if course.running and not course.account.free():
                 return
             if self._spent(course):
                 break
@@ -290,12 +292,12 @@ class _Loop:
 
     def _stepped(self, task: Task, batch: Batch) -> None:
         course = self.courses[task.source]
-        course.account.take(batch.requests)
+        course.account.take(batch.requests, task.allowance)
         self._commit(course, batch)
         if batch.fatal:
             course.stopped = course.stopped or batch.failure
         if not batch.done and not self._spent(course):
-            allowance = course.account.allowance(course.executor.width)
+            allowance = course.account.allow(course.executor.width)
             course.executor.submit(replace(task, cursor=batch.cursor, allowance=allowance))
             return
         if not batch.done and course.stopped:
