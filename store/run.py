@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from unsprawl.records import Batch, Counts, Cursor, Gap, Seen
+from unsprawl.records import Batch, Counts, Cursor, Gap, Occurrence, Seen
 from unsprawl.secret import Keys
+from unsprawl.store import canaries
+from unsprawl.store.canaries import Sight
 from unsprawl.store.commit import encode_gap, write
 from unsprawl.store.connection import faults, transaction
 from unsprawl.store.coverage import UnitEntry, aggregate
@@ -161,6 +163,7 @@ class Run:
             now = timestamp(self._clock())
             whole = self._whole.get((batch.source, batch.unit.id), self.detection)
             committed = write(connection, self._number, self.started_at, prepared, now, whole)
+            canaries.write_met(connection, self._number, batch.canaries)
             if alongside is not None:
                 alongside(connection, now)
             return committed
@@ -199,6 +202,30 @@ class Run:
                 "INSERT INTO coverage (run, source, unit, title, parents, state, failure)"
                 " VALUES (?, ?, ?, ?, '[]', 'source', ?)"
                 " ON CONFLICT DO UPDATE SET failure = excluded.failure",
+                (self._number, source, _SOURCE_UNIT, source, encode_gap(gap)),
+            )
+
+    def canaries(self, source: str, fingerprint: str) -> tuple[list[Sight], list[Sight]]:
+        """Where a canary was met in this run, and where in earlier ones."""
+        with self._reading() as connection:
+            asked = (connection, self._number, source, fingerprint)
+            return canaries.met_now(*asked), canaries.met_before(*asked)
+
+    def canary_met(self, seen: Sequence[Occurrence], title: str) -> None:
+        with self._writing() as connection:
+            canaries.write_met(connection, self._number, seen, title)
+
+    def canary_named(self, source: str, fingerprint: str, title: str) -> None:
+        with self._writing() as connection:
+            canaries.rename(connection, self._number, source, fingerprint, title)
+
+    def canary_missed(self, source: str, fingerprint: str, title: str, gap: Gap) -> None:
+        """The source did not give what it is known to hold: whatever else it gave, it has failed."""
+        with self._writing() as connection:
+            canaries.miss(connection, self._number, source, fingerprint, title, gap)
+            connection.execute(
+                "INSERT OR IGNORE INTO coverage (run, source, unit, title, parents, state, failure)"
+                " VALUES (?, ?, ?, ?, '[]', 'source', ?)",
                 (self._number, source, _SOURCE_UNIT, source, encode_gap(gap)),
             )
 
@@ -286,7 +313,7 @@ def begin(
 
 def _retry_stopped(connection: sqlite3.Connection, run: int) -> None:
     """A source that had stopped gets another chance when its run is continued."""
-    connection.execute("DELETE FROM coverage WHERE run = ? AND state = 'source'", (run,))
+    connection.execute("DELETE FROM coverage WHERE run = ? AND state IN ('source', 'missed')", (run,))
     connection.execute(
         "UPDATE coverage SET state = 'open', failure = NULL, last_batch = NULL"
         " WHERE run = ? AND state = 'stopped'",

@@ -36,6 +36,7 @@ COMMANDS: Final = {
         "Send the alerts that wait, or try the channels.",
     ),
     "audit": ("unsprawl.cli_audit:audit", "Show the audit log, or prove that nobody has rewritten it."),
+    "canary": ("unsprawl.cli_canary:canary", "Plant values for each crawl to find, and look for them."),
     "known": ("unsprawl.cli_known:known", "Know the secrets that your vaults keep, without keeping them."),
     "metrics": ("unsprawl.cli_metrics:metrics", "Show what the store holds as Prometheus reads it."),
     "coverage": ("unsprawl.cli_coverage:coverage", "Show what was read, what was not, and why."),

@@ -192,6 +192,11 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
         ),
     ]
     out.writelines(f"{name:<10} {value}\n" for name, value in lines)
+    if result.canaries:
+        seen = sum(bool(one.uri) for one in result.canaries)
+        lost = ", ".join(f"{one.source} ({one.title})" for one in result.canaries if not one.uri)
+        out.write(f"{'Canaries':<10} {seen:,} of {len(result.canaries):,} seen")
+        out.write(f"; missed: {lost}\n" if lost else "\n")
     missing = Counter(row.source for row in rows if row.status != "complete")
     if missing:
         told = ", ".join(f"{name} ({count:,})" for name, count in sorted(missing.items()))

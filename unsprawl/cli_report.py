@@ -97,6 +97,11 @@ def report_of(
             "incomplete": sum(row.status != "complete" for row in result.coverage),
         }
         facts["active"] = counts.open_active if counts else 0
+    if result.canaries:
+        told = [
+            {"source": one.source, "canary": one.title, "seen": one.uri or None} for one in result.canaries
+        ]
+        facts["canaries"] = told
     if result.used:
         facts["sources"] = {name: _used(account) for name, account in sorted(result.used.items())}
     if result.anchor:

@@ -263,8 +263,12 @@ def _source(name: str, entry: Any, folder: Path, origin: Origin) -> ConfiguredSo
     except ConfigError as error:
         origin.fail((*at, "type"), error.message, error.hint)
     rest = {key: value for key, value in entry.items() if key != "type"}
-    plain = _leaves(rest, config, folder, origin, at)
-    return ConfiguredSource(name, type_name, fit(plain, config, origin, at))
+    settings = fit(_leaves(rest, config, folder, origin, at), config, origin, at)
+    for index, canary in enumerate(settings.canaries):
+        if (canary.fingerprint is None) == (canary.value is None):
+            hint = "`unsprawl canary new` prints the fingerprint"
+            origin.fail((*at, "canaries", index), "expected either `fingerprint` or `value`", hint)
+    return ConfiguredSource(name, type_name, settings)
 
 
 def _keeper(name: str, entry: Any, folder: Path, origin: Origin) -> ConfiguredKeeper:

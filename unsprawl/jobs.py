@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from unsprawl.budgets import Account
+from unsprawl.canaries import Checked, check, planted
 from unsprawl.detection import Detection, examiner
 from unsprawl.executors import Inbox
 from unsprawl.pipeline import Progress
@@ -89,6 +90,8 @@ class Result:
     """Where the audit log of the store ended, for the report to carry."""
     used: Mapping[str, Account] = field(default_factory=dict)
     """The requests and the time that each source took, and its budget."""
+    canaries: Sequence[Checked] = ()
+    """What became of what was planted for the run to find."""
     reread: Sequence[dict[str, Any]] = ()
     """How much of each source was read by the present rules."""
 
@@ -187,6 +190,7 @@ def crawl(
     until = None if options.rescan_s is None else time.monotonic() + options.rescan_s
     steps = Steps(detection, specs, path, options.since, rescan_until=until)
     sources = [spec.build() for spec in specs]
+    canaries = {name: planted(name, source, keys) for name, source in config.sources.items()}
     accounts = {name: Account(source.config.budget) for name, source in config.sources.items()}
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()
@@ -197,6 +201,7 @@ def crawl(
         version = examiner(detection).version
         run = store.begin(job, config.file.name, version, full=options.full, rescan_until=until)
         readable = read_all(steps, sources, run, executor_for, inbox, progress, accounts=accounts)
+        watched = check(sources, canaries, run, examiner(detection), accounts)
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
         changed = recall(store)
@@ -219,6 +224,7 @@ def crawl(
             told=told,
             anchor=str(store.anchor() or ""),
             used=accounts,
+            canaries=watched,
             reread=store.reread(version),
         )
 

@@ -478,6 +478,7 @@ class Batch:
     here again are gone), ``seen`` maps keyed names to versions. ``done``: the unit was read to its
     end. ``failure`` says why it was not, when it broke off; then ``done`` is true as well, for there
     is nothing more to read in this run. ``fatal`` stops the whole source. ``requests`` were made for it.
+    ``canaries`` are sightings of what was planted to be found: no findings.
     """
 
     source: str
@@ -494,3 +495,4 @@ class Batch:
     failure: Gap | None = None
     fatal: bool = False
     requests: int = 0
+    canaries: tuple[Occurrence, ...] = ()

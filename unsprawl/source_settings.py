@@ -56,15 +56,15 @@ class SourceBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class CanarySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value that was planted for each crawl to find (``unsprawl canary new``).
 
-    ``at`` is the uri of its document, or a pattern over uris where the document is another each time (the
-    log of a build). ``fingerprint`` is what the command printed, ``value`` a reference to the value instead.
-    ``max_age``: the document must not be older (``2d``), for what is written anew every night.
+    ``fingerprint`` is what the command printed, ``value`` a reference to the value instead. ``at`` is the uri
+    of its document, or a pattern over uris; without it any place of the source will do. ``max_age``: the
+    document must not be older (``2d``), for what is written anew each time, like the log of a build.
     """
 
-    at: _Text
     name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] | None = None
-    fingerprint: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    fingerprint: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")] | None = None
     value: Reference | None = None
+    at: _Text = "**"
     max_age: _Duration | None = None
 
 

@@ -37,12 +37,15 @@ if TYPE_CHECKING:
 
     from unsprawl.config import AcceptedGap
 
-__all__ = ["Budget", "accepted", "step"]
+__all__ = ["CANARY", "Budget", "accepted", "step"]
 
 _FATAL: Final = "scan it alone, with more memory; the rest of the crawl went on"
 
 #: So many candidates are judged at once, of as many documents as it takes.
 _TOGETHER: Final = 64
+
+#: The rule that knows what `unsprawl canary new` made: seen, and never a finding.
+CANARY: Final = "unsprawl.canary"
 
 _UNLIMITED: Final = Allowance()
 
@@ -127,6 +130,10 @@ def step(
             source, unit, cursor, seen, budget, examiner, accept, since, remember, avoid, begin,
             lambda: allowance.spent(usage),
         )  # fmt: skip
+    planted = tuple(one for one in batch.occurrences if one.rule == CANARY)
+    if planted:
+        found = tuple(one for one in batch.occurrences if one.rule != CANARY)
+        batch = replace(batch, occurrences=found, canaries=planted)
     return replace(batch, requests=usage.requests)
 
 
