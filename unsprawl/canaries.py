@@ -170,7 +170,7 @@ def _check(source: Source, canary: Canary, run: Run, examiner: Examiner, now: da
 def _found(
     source: Source, canary: Canary, before: Sequence[Sight], examiner: Examiner, now: datetime, old: str
 ) -> Occurrence | str:
-    """A sighting at one of the places where it should be, or why there is none. ``old``: one that is too old."""
+    """A sighting at one of the places where it should be, or why there is none. ``old``: one too old."""
     why = old or canary.fault or "no crawl has met it there yet"
     for uri in [] if canary.fault else _places(canary, before):
         found = _look(source, uri, canary, examiner)
