@@ -180,12 +180,13 @@ class Spider:
             robots=self._robots,
         )
         self.requests += 1
-        usage.count()
         try:
             answer = serving.ask(ask)
         except LostError:
+            usage.count()
             line = f"the process that asks {hosts.origin(url)[1]} died"
             raise Again(RetryableError(line, hint="is there enough memory?"), soon=True) from None
+        usage.count(answer.sent)
         if answer.fault:
             raise _failure(answer, url, limit)
         self._received += len(answer.body)

@@ -60,7 +60,7 @@ def _slack(_folder: Path, stack: ExitStack) -> Planted:
     stack.enter_context(pytest.MonkeyPatch.context()).setenv("CHAT_TOKEN", "a token of a test")
     source = {"type": "slack", "token": "${CHAT_TOKEN}", "base_url": server.url}
     at = f"slack://T0ACME/{channel.id}/{message['ts']}"
-    return Planted(source, at, lambda: channel.messages.remove(message))
+    return Planted(source, at, lambda: channel.delete(message))
 
 
 def _s3(_folder: Path, stack: ExitStack) -> Planted:
