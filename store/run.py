@@ -114,14 +114,18 @@ class Run:
             return frozenset(unit for (unit,) in rows)
 
     def turns(self, source: str) -> Mapping[str, int]:
+        # Who was cut off goes before who was read to the end in the same run.
+        query = """
+            SELECT unit, max(turn) FROM (
+              SELECT c.unit, 2 * c.run AS turn, c.run FROM cursors c WHERE c.source = :source
+              UNION ALL
+              SELECT c.unit, 2 * c.run + 1, c.run FROM coverage c
+              WHERE c.source = :source AND c.state IN ('done', 'failed')
+            ) t JOIN runs r ON r.id = t.run WHERE r.detection = :detection AND r.id <> :run GROUP BY unit
+        """
+        given = {"source": source, "detection": self.detection, "run": self._number}
         with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT c.unit, max(c.run) FROM coverage c JOIN runs r ON r.id = c.run"
-                " WHERE c.source = ? AND c.state IN ('done', 'failed') AND r.detection = ? AND c.run <> ?"
-                " GROUP BY c.unit",
-                (source, self.detection, self._number),
-            )
-            return dict(rows.fetchall())
+            return dict(connection.execute(query, given).fetchall())
 
     def cursor(self, source: str, unit_id: str) -> Cursor | None:
         with self._reading() as connection:

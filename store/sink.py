@@ -70,7 +70,7 @@ class Sink(Protocol):
         ...
 
     def turns(self, source: str) -> Mapping[str, int]:
-        """When each unit was last read to its end by the present rules, or given up: later is greater.
+        """When each unit was last read by the present rules, to its end or not: later is greater.
 
         A unit that is not named never was. Asked where a budget may end a source before all had their turn.
         """
