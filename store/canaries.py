@@ -87,7 +87,7 @@ def miss(
     connection.execute(
         "INSERT OR REPLACE INTO coverage (run, source, unit, title, parents, state, failure)"
         " VALUES (?, ?, ?, ?, '[]', 'missed', ?)",
-        (run, source, _unit(fingerprint), title, line),
+        (run, source, f"{_unit(fingerprint)}={title}", title, line),
     )
 
 

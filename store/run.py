@@ -215,6 +215,15 @@ class Run:
             asked = (connection, self._number, source, fingerprint)
             return canaries.met_now(*asked), canaries.met_before(*asked)
 
+    def fault(self, source: str) -> str:
+        """Why the source could not be listed in this run; "" where it could."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT failure FROM coverage WHERE run = ? AND source = ? AND unit = ?",
+                (self._number, source, _SOURCE_UNIT),
+            ).fetchone()
+        return str(msgspec.json.decode(row[0])[1]) if row else ""
+
     def canary_met(self, seen: Sequence[Occurrence], title: str) -> None:
         with self._writing() as connection:
             canaries.write_met(connection, self._number, seen, title)

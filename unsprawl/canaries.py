@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
@@ -53,7 +53,7 @@ class Canary:
     at: str
     max_age_s: float | None
     fault: str = ""
-    """Why nobody knows what to look for."""
+    """Why it cannot be looked for."""
 
     def stands_at(self, uri: str) -> bool:
         """Whether ``uri`` is the place, or within it."""
@@ -104,8 +104,12 @@ def check(
     now = datetime.now(UTC)
     checked: list[Checked] = []
     for source in sources:
+        # Who could not be listed is not asked again: that would cost the same patience once more.
+        fault = run.fault(source.name)
         with metered(accounts[source.name].listing):
-            checked += [_check(source, one, run, examiner, now) for one in canaries.get(source.name, ())]
+            for canary in canaries.get(source.name, ()):
+                one = replace(canary, fault=canary.fault or fault)
+                checked.append(_check(source, one, run, examiner, now))
     return checked
 
 

@@ -168,6 +168,17 @@ def test_another_place_an_old_one_and_one_never_met_do_not_count(planted: Plante
     assert [one.uri for one in never.canaries] == [""]
 
 
+@pytest.mark.parametrize("planted", ["s3"], indirect=True)
+def test_a_source_that_cannot_be_listed_is_not_asked_for_its_canary(planted: Planted, tmp_path: Path) -> None:
+    planted.source["endpoint_url"] = "http://127.0.0.1:9"
+    dead = night(tmp_path, planted, at=planted.at)
+    (row,) = [row for row in dead.coverage if row.title == "canary own"]
+    (why,) = row.reasons
+    assert why.startswith("canary missed: ")
+    assert "the endpoint does not answer" in why
+    assert not dead.readable
+
+
 @pytest.mark.parametrize("planted", ["files"], indirect=True)
 def test_a_value_behind_a_reference_and_the_commands(
     planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
