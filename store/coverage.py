@@ -14,8 +14,10 @@ __all__ = ["State", "UnitEntry", "aggregate", "state_after", "status"]
 
 #: ``open``: begun, not at its end. ``stopped``: given up because its source stopped; a resumed run tries
 #: it again. ``gap``: no unit, the place of what ``Source.units`` skipped. ``source``: the listing failed.
-State: TypeAlias = Literal["open", "done", "failed", "stopped", "gap", "source"]
+#: ``canary`` and ``missed``: no units either, what was planted and met, or not.
+State: TypeAlias = Literal["open", "done", "failed", "stopped", "gap", "source", "canary", "missed"]
 
+_UNITS: Final = frozenset({"open", "done", "failed", "stopped"})
 _REASONS_SHOWN: Final = 8
 
 
@@ -49,7 +51,7 @@ def status(entry: UnitEntry) -> Coverage:
     missing = any(not gap.excluded for gap in entry.gaps)
     if entry.state == "gap":
         return "skipped" if missing else "complete"
-    if entry.state == "source":
+    if entry.state in ("source", "missed"):
         return "failed"
     anything = entry.counts.documents + entry.counts.unchanged > 0
     if entry.failure is not None and not entry.failure.excluded:
@@ -84,7 +86,7 @@ def _row(source: str, title: str, entries: list[UnitEntry]) -> CoverageRow:
         source=source,
         title=title,
         status=_joined([status(entry) for entry in entries]),
-        units=sum(entry.state not in ("gap", "source") for entry in entries),
+        units=sum(entry.state in _UNITS for entry in entries),
         documents=total.documents,
         unchanged=total.unchanged,
         skipped=total.skipped,

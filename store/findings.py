@@ -15,6 +15,7 @@ from unsprawl.errors import StoreError
 from unsprawl.records import Check
 from unsprawl.secret import Keys
 from unsprawl.store import audit, checks, feedback, known, lifecycle, owners, places, triage, watch
+from unsprawl.store.canaries import Sight, met_before
 from unsprawl.store.connection import connect, faults, transaction
 from unsprawl.store.figures import Figures, read_figures
 from unsprawl.store.ledger import progress
@@ -283,6 +284,11 @@ class Store:
         """Where a finding stands; ``gone``: also where it stood."""
         with self._lock, faults(self.path):
             return places.places(self._connection, finding, gone=gone)
+
+    def canaries(self, source: str, fingerprint: str) -> list[Sight]:
+        """Where a canary was met, the latest first."""
+        with self._lock, faults(self.path):
+            return met_before(self._connection, None, source, fingerprint)
 
     def sealed_values(self, finding: str) -> dict[str, bytes]:
         """The values of a finding that are kept, by name (``secret``, ``companion.id``), for proofs alone."""

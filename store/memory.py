@@ -39,6 +39,9 @@ class MemorySink:
     def seen(self, source: str) -> Seen:  # noqa: ARG002
         return _never
 
+    def turns(self, source: str) -> Mapping[str, int]:  # noqa: ARG002
+        return {}
+
     def commit(self, batch: Batch) -> Committed:
         new = {occurrence.finding for occurrence in batch.occurrences} - self._findings
         self._findings |= new

@@ -6,15 +6,17 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from unsprawl.records import Batch, Counts, Cursor, Gap, Seen
+from unsprawl.records import Batch, Counts, Cursor, Gap, Occurrence, Seen
 from unsprawl.secret import Keys
+from unsprawl.store import canaries
+from unsprawl.store.canaries import Sight
 from unsprawl.store.commit import encode_gap, write
 from unsprawl.store.connection import faults, transaction
 from unsprawl.store.coverage import UnitEntry, aggregate
@@ -92,6 +94,12 @@ class Run:
         return self._number_of("SELECT reopened FROM runs WHERE id = ?")
 
     @property
+    def closed(self) -> int:
+        """Findings that were closed with proof since this run began, and still are."""
+        query = "SELECT count(*) FROM findings WHERE status = 'closed' AND closed_at >= "
+        return self._number_of(f"{query} (SELECT started_at FROM runs WHERE id = ?)")
+
+    @property
     def gone(self) -> int:
         """Occurrences that stood in a document this run read, and stand there no more."""
         return self._number_of("SELECT gone FROM runs WHERE id = ?")
@@ -104,6 +112,20 @@ class Run:
                 (self._number, source),
             )
             return frozenset(unit for (unit,) in rows)
+
+    def turns(self, source: str) -> Mapping[str, int]:
+        # Who was cut off goes before who was read to the end in the same run.
+        query = """
+            SELECT unit, max(turn) FROM (
+              SELECT c.unit, 2 * c.run AS turn, c.run FROM cursors c WHERE c.source = :source
+              UNION ALL
+              SELECT c.unit, 2 * c.run + 1, c.run FROM coverage c
+              WHERE c.source = :source AND c.state IN ('done', 'failed')
+            ) t JOIN runs r ON r.id = t.run WHERE r.detection = :detection AND r.id <> :run GROUP BY unit
+        """
+        given = {"source": source, "detection": self.detection, "run": self._number}
+        with self._reading() as connection:
+            return dict(connection.execute(query, given).fetchall())
 
     def cursor(self, source: str, unit_id: str) -> Cursor | None:
         with self._reading() as connection:
@@ -145,6 +167,7 @@ class Run:
             now = timestamp(self._clock())
             whole = self._whole.get((batch.source, batch.unit.id), self.detection)
             committed = write(connection, self._number, self.started_at, prepared, now, whole)
+            canaries.write_met(connection, self._number, batch.canaries)
             if alongside is not None:
                 alongside(connection, now)
             return committed
@@ -183,6 +206,39 @@ class Run:
                 "INSERT INTO coverage (run, source, unit, title, parents, state, failure)"
                 " VALUES (?, ?, ?, ?, '[]', 'source', ?)"
                 " ON CONFLICT DO UPDATE SET failure = excluded.failure",
+                (self._number, source, _SOURCE_UNIT, source, encode_gap(gap)),
+            )
+
+    def canaries(self, source: str, fingerprint: str) -> tuple[list[Sight], list[Sight]]:
+        """Where a canary was met in this run, and where in earlier ones."""
+        with self._reading() as connection:
+            asked = (connection, self._number, source, fingerprint)
+            return canaries.met_now(*asked), canaries.met_before(*asked)
+
+    def fault(self, source: str) -> str:
+        """Why the source could not be listed in this run; "" where it could."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT failure FROM coverage WHERE run = ? AND source = ? AND unit = ?",
+                (self._number, source, _SOURCE_UNIT),
+            ).fetchone()
+        return str(msgspec.json.decode(row[0])[1]) if row else ""
+
+    def canary_met(self, seen: Sequence[Occurrence], title: str) -> None:
+        with self._writing() as connection:
+            canaries.write_met(connection, self._number, seen, title)
+
+    def canary_named(self, source: str, fingerprint: str, title: str) -> None:
+        with self._writing() as connection:
+            canaries.rename(connection, self._number, source, fingerprint, title)
+
+    def canary_missed(self, source: str, fingerprint: str, title: str, gap: Gap) -> None:
+        """The source did not give what it is known to hold: whatever else it gave, it has failed."""
+        with self._writing() as connection:
+            canaries.miss(connection, self._number, source, fingerprint, title, gap)
+            connection.execute(
+                "INSERT OR IGNORE INTO coverage (run, source, unit, title, parents, state, failure)"
+                " VALUES (?, ?, ?, ?, '[]', 'source', ?)",
                 (self._number, source, _SOURCE_UNIT, source, encode_gap(gap)),
             )
 
@@ -270,7 +326,7 @@ def begin(
 
 def _retry_stopped(connection: sqlite3.Connection, run: int) -> None:
     """A source that had stopped gets another chance when its run is continued."""
-    connection.execute("DELETE FROM coverage WHERE run = ? AND state = 'source'", (run,))
+    connection.execute("DELETE FROM coverage WHERE run = ? AND state IN ('source', 'missed')", (run,))
     connection.execute(
         "UPDATE coverage SET state = 'open', failure = NULL, last_batch = NULL"
         " WHERE run = ? AND state = 'stopped'",

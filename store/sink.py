@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -67,6 +67,13 @@ class Sink(Protocol):
 
     def seen(self, source: str) -> Seen:
         """The versions under which items were read before this run began. May be called from any thread."""
+        ...
+
+    def turns(self, source: str) -> Mapping[str, int]:
+        """When each unit was last read by the present rules, to its end or not: later is greater.
+
+        A unit that is not named never was. Asked where a budget may end a source before all had their turn.
+        """
         ...
 
     def commit(self, batch: Batch) -> Committed:

@@ -36,6 +36,7 @@ COMMANDS: Final = {
         "Send the alerts that wait, or try the channels.",
     ),
     "audit": ("unsprawl.cli_audit:audit", "Show the audit log, or prove that nobody has rewritten it."),
+    "canary": ("unsprawl.cli_canary:canary", "Plant values for each crawl to find, and look for them."),
     "known": ("unsprawl.cli_known:known", "Know the secrets that your vaults keep, without keeping them."),
     "report": (
         "unsprawl.cli_review:report",

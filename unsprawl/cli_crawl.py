@@ -137,7 +137,7 @@ def crawl(
         def rows() -> Iterator[Row]:
             return (row for row in result.rows() if not only_active or row["validity"] == "active")
 
-        report = report_of(f"Crawl of {config.name}", result, rows, code, notes)
+        report = report_of(f"Crawl of {config.name}", result, rows, code, notes, counts)
         deliver(report, wanted, output, quiet=True, gaps=quiet)
     elif quiet:
         tell_gaps(result.coverage, sys.stderr)
@@ -164,7 +164,9 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
     lines: list[tuple[str, str]] = [
         ("New", f"{result.new:,}"),
         ("Reopened", f"{result.reopened:,}"),
+        ("Active", f"{counts.open_active:,} known to work"),
         ("Gone", f"{result.gone:,}"),
+        ("Closed", f"{result.closed:,}"),
         *(
             [("Silenced", f"{result.silenced:,}, like what was marked as a false positive")]
             if result.silenced
@@ -178,6 +180,11 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
             f"{totals.documents:,} documents, {size(totals.read_bytes)} in {result.seconds:.1f} s",
         ),
         ("Unchanged", f"{totals.unchanged:,} documents, not read again"),
+        *[
+            ("Budget", f"{name}: {one.cut}, after {one.seconds:.1f} s and {one.requests:,} requests")
+            for name, one in sorted(result.used.items())
+            if one.cut
+        ],
         *([("Reread", reread(result.reread))] if reread(result.reread) else []),
         (
             "Coverage",
@@ -185,6 +192,15 @@ def summary(config: Config, result: Result, counts: Tally, code: ExitCode, out: 
         ),
     ]
     out.writelines(f"{name:<10} {value}\n" for name, value in lines)
+    if result.canaries:
+        seen = sum(bool(one.uri) for one in result.canaries)
+        lost = ", ".join(f"{one.source} ({one.title})" for one in result.canaries if not one.uri)
+        out.write(f"{'Canaries':<10} {seen:,} of {len(result.canaries):,} seen")
+        out.write(f"; missed: {lost}\n" if lost else "\n")
+    missing = Counter(row.source for row in rows if row.status != "complete")
+    if missing:
+        told = ", ".join(f"{name} ({count:,})" for name, count in sorted(missing.items()))
+        out.write(f"{'Incomplete':<10} {told}\n")
     store = f"--store {config.store}"
     if code in (ExitCode.INCOMPLETE, ExitCode.FAILED):
         tell_gaps(rows, out)

@@ -20,6 +20,7 @@ from unsprawl.report.wording import counted, severities
 from unsprawl.store.sink import CoverageRow
 
 if TYPE_CHECKING:
+    from unsprawl.budgets import Account
     from unsprawl.jobs import Result
 
 __all__ = [
@@ -84,12 +85,25 @@ def report_of(
     rows: Callable[[], Iterable[Row]],
     code: ExitCode,
     rules: Mapping[str, RuleNote],
+    counts: Tally | None = None,
 ) -> Report:
     """What a job did, ready for any format."""
     facts: dict[str, object] = {"exit_code": int(code), "readable": result.readable}
     facts["seconds"] = round(result.seconds, 3)
     if result.run:
         facts |= {"run": result.run, "new": result.new, "reopened": result.reopened, "gone": result.gone}
+        facts |= {
+            "closed": result.closed,
+            "incomplete": sum(row.status != "complete" for row in result.coverage),
+        }
+        facts["active"] = counts.open_active if counts else 0
+    if result.canaries:
+        told = [
+            {"source": one.source, "canary": one.title, "seen": one.uri or None} for one in result.canaries
+        ]
+        facts["canaries"] = told
+    if result.used:
+        facts["sources"] = {name: _used(account) for name, account in sorted(result.used.items())}
     if result.anchor:
         facts["audit_anchor"] = result.anchor
     return Report(
@@ -101,6 +115,12 @@ def report_of(
         facts=facts,
         version=__version__,
     )
+
+
+def _used(account: Account) -> dict[str, object]:
+    """What one source took of its budget: ``none`` where it has none, ``spent`` where that ended it."""
+    budget = ("spent" if account.cut else "kept") if account.limited else "none"
+    return {"requests": account.requests, "seconds": round(account.seconds, 3), "budget": budget}
 
 
 @contextmanager

@@ -10,14 +10,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec.inspect import type_info
 
-from unsprawl import alert_settings, globs
+from unsprawl import alert_settings
 from unsprawl.alert_settings import ChannelSettings
 from unsprawl.errors import ConfigError
 from unsprawl.keeper_settings import SETTINGS, KeeperSettings
@@ -25,9 +24,11 @@ from unsprawl.plugins import SourceType, source_type, source_types
 from unsprawl.redaction import Redactor
 from unsprawl.references import FORMS, REFERENCE_PATTERN, Reference, interpolate, resolve
 from unsprawl.shape import Origin, fit, leaves
+from unsprawl.source_settings import AcceptedGap, CanarySettings, FilePath, SourceBudget, SourceConfig
 
 __all__ = [
     "AcceptedGap",
+    "CanarySettings",
     "Checks",
     "Config",
     "ConfigFile",
@@ -36,6 +37,7 @@ __all__ = [
     "ConfiguredSource",
     "FilePath",
     "Reference",
+    "SourceBudget",
     "SourceConfig",
     "Watchlist",
     "load",
@@ -44,50 +46,11 @@ __all__ = [
 ]
 
 _Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
-#: A path on this machine: made absolute when the configuration is loaded, ``~`` is the home folder.
-FilePath: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, extra={"path": True})]
 
 _STORE: Final = "unsprawl.db"
 _LARGEST_BYTES: Final = 1 << 20
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _URL_PASSWORD = re.compile(r"://[^/?#\s:@]*:[^/?#\s@]+@")
-
-
-class AcceptedGap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that cannot be read, and why that is accepted until a date.
-
-    ``match`` is a pattern (:mod:`unsprawl.globs`) over the uri of what was skipped, ``reason`` a part
-    of the reason it was skipped for ("" accepts any), ``until`` the last day on which it holds.
-    """
-
-    match: _Text
-    why: _Text
-    until: date
-    reason: str = ""
-
-    def covers(self, uri: str, reason: str, today: date | None = None) -> bool:
-        """Whether this gap is accepted today (UTC)."""
-        today = today or datetime.now(UTC).date()
-        return today <= self.until and self.reason in reason and globs.matches((self.match,), uri)
-
-
-class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every source understands. The ``Config`` of a source derives from it.
-
-    ``exclude`` are patterns (:mod:`unsprawl.globs`) over paths or uris that are not read; the source
-    applies them. ``accept`` is applied by the pipeline.
-    """
-
-    exclude: tuple[_Text, ...] = ()
-    accept: tuple[AcceptedGap, ...] = ()
-
-    def excludes(self, path: str) -> bool:
-        """Whether the owner left this path (or uri) out."""
-        return globs.matches(self.exclude, path)
-
-    def accepts(self, uri: str, reason: str, today: date | None = None) -> AcceptedGap | None:
-        """The accepted gap that covers a skip, if one does."""
-        return next((gap for gap in self.accept if gap.covers(uri, reason, today)), None)
 
 
 class Watchlist(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -300,8 +263,12 @@ def _source(name: str, entry: Any, folder: Path, origin: Origin) -> ConfiguredSo
     except ConfigError as error:
         origin.fail((*at, "type"), error.message, error.hint)
     rest = {key: value for key, value in entry.items() if key != "type"}
-    plain = _leaves(rest, config, folder, origin, at)
-    return ConfiguredSource(name, type_name, fit(plain, config, origin, at))
+    settings = fit(_leaves(rest, config, folder, origin, at), config, origin, at)
+    for index, canary in enumerate(settings.canaries):
+        if (canary.fingerprint is None) == (canary.value is None):
+            hint = "`unsprawl canary new` prints the fingerprint"
+            origin.fail((*at, "canaries", index), "expected either `fingerprint` or `value`", hint)
+    return ConfiguredSource(name, type_name, settings)
 
 
 def _keeper(name: str, entry: Any, folder: Path, origin: Origin) -> ConfiguredKeeper:

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from queue import PriorityQueue, SimpleQueue
 from typing import Any, Final, Protocol
 
+from unsprawl.budgets import Allowance
 from unsprawl.records import Batch, Cursor, Unit
 
 __all__ = ["Begin", "Executor", "Lost", "Processes", "Run", "Task", "Threads"]
@@ -42,6 +43,7 @@ class Task:
 
     ``full``: everything, whatever earlier runs have seen of it. ``avoid``: documents that killed
     their reader, and how. What has the lower ``rank`` is taken first, of equals what came first.
+    ``allowance`` is what it may use of its source's budget.
     """
 
     source: str
@@ -50,6 +52,7 @@ class Task:
     full: bool = False
     avoid: Mapping[bytes, str] = field(default_factory=dict)
     rank: float = 0.0
+    allowance: Allowance = Allowance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,13 @@ Inbox = SimpleQueue[Any]
 
 
 class Executor(Protocol):
-    """``submit`` never blocks; results come to the inbox as ``(Task, Batch)`` or ``Lost``."""
+    """``submit`` never blocks; results come to the inbox as ``(Task, Batch)`` or ``Lost``.
 
+    ``width`` steps are taken at the same time.
+    """
+
+    @property
+    def width(self) -> int: ...
     def submit(self, task: Task) -> None: ...
     def close(self) -> None: ...
 
@@ -81,6 +89,7 @@ class Threads:
     """
 
     def __init__(self, count: int, build: Callable[[], Run], inbox: Inbox) -> None:
+        self.width = count
         self._tasks: PriorityQueue[tuple[float, int, Task | None]] = PriorityQueue()
         self._order = itertools.count()
         self._build = build
@@ -124,6 +133,7 @@ class Processes:
     """
 
     def __init__(self, count: int, build: Callable[[], Run], inbox: Inbox) -> None:
+        self.width = count
         self._build = build
         self._inbox = inbox
         self._waiting = _Waiting()

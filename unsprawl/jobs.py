@@ -13,6 +13,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
+from unsprawl.budgets import Account
+from unsprawl.canaries import Checked, check, planted
 from unsprawl.detection import Detection, examiner
 from unsprawl.executors import Inbox
 from unsprawl.pipeline import Progress
@@ -77,6 +79,7 @@ class Result:
     new: int = 0
     reopened: int = 0
     gone: int = 0
+    closed: int = 0
     silenced: int = 0
     """Findings that are like false positives since this run, and were not before."""
     checked: Mapping[str, int] = field(default_factory=dict)
@@ -85,6 +88,10 @@ class Result:
     """What the channels of the configuration were told, and why anything still waits."""
     anchor: str = ""
     """Where the audit log of the store ended, for the report to carry."""
+    used: Mapping[str, Account] = field(default_factory=dict)
+    """The requests and the time that each source took, and its budget."""
+    canaries: Sequence[Checked] = ()
+    """What became of what was planted for the run to find."""
     reread: Sequence[dict[str, Any]] = ()
     """How much of each source was read by the present rules."""
 
@@ -183,6 +190,8 @@ def crawl(
     until = None if options.rescan_s is None else time.monotonic() + options.rescan_s
     steps = Steps(detection, specs, path, options.since, rescan_until=until)
     sources = [spec.build() for spec in specs]
+    canaries = {name: planted(name, source, keys) for name, source in config.sources.items()}
+    accounts = {name: Account(source.config.budget) for name, source in config.sources.items()}
     with ExitStack() as stack:
         inbox: Inbox = SimpleQueue()
         # Workers first: a forked child must inherit neither the lock nor the store's connection.
@@ -191,7 +200,8 @@ def crawl(
         store = stack.enter_context(Store.open(path, keys))
         version = examiner(detection).version
         run = store.begin(job, config.file.name, version, full=options.full, rescan_until=until)
-        readable = read_all(steps, sources, run, executor_for, inbox, progress)
+        readable = read_all(steps, sources, run, executor_for, inbox, progress, accounts=accounts)
+        watched = check(sources, canaries, run, examiner(detection), accounts)
         coverage = run.coverage()
         run.finish(complete=all(row.status == "complete" for row in coverage))
         changed = recall(store)
@@ -208,10 +218,13 @@ def crawl(
             new=run.new,
             reopened=run.reopened,
             gone=run.gone,
+            closed=run.closed,
             silenced=len(changed.silenced),
             checked=checked,
             told=told,
             anchor=str(store.anchor() or ""),
+            used=accounts,
+            canaries=watched,
             reread=store.reread(version),
         )
 

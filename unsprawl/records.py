@@ -477,7 +477,8 @@ class Batch:
     ``documents`` are the keyed names of all documents read (their older occurrences that are not
     here again are gone), ``seen`` maps keyed names to versions. ``done``: the unit was read to its
     end. ``failure`` says why it was not, when it broke off; then ``done`` is true as well, for there
-    is nothing more to read in this run. ``fatal`` stops the whole source.
+    is nothing more to read in this run. ``fatal`` stops the whole source. ``requests`` were made for it.
+    ``canaries`` are sightings of what was planted to be found: no findings.
     """
 
     source: str
@@ -493,3 +494,5 @@ class Batch:
     done: bool = False
     failure: Gap | None = None
     fatal: bool = False
+    requests: int = 0
+    canaries: tuple[Occurrence, ...] = ()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
+from unsprawl.budgets import Allowance
 from unsprawl.errors import AuthError, SourceError
 from unsprawl.examine import Examined, Examiner, Looked, defect
 from unsprawl.records import (
@@ -28,18 +29,24 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.wire.usage import metered
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from unsprawl.config import AcceptedGap
 
-__all__ = ["Budget", "accepted", "step"]
+__all__ = ["CANARY", "Budget", "accepted", "step"]
 
 _FATAL: Final = "scan it alone, with more memory; the rest of the crawl went on"
 
 #: So many candidates are judged at once, of as many documents as it takes.
 _TOGETHER: Final = 64
+
+#: The rule that knows what `unsprawl canary new` made: seen, and never a finding.
+CANARY: Final = "unsprawl.canary"
+
+_UNLIMITED: Final = Allowance()
 
 _Gapped = TypeVar("_Gapped", Gap, Skipped)
 
@@ -107,6 +114,7 @@ def step(
     remember: bool = True,
     avoid: Mapping[bytes, str] | None = None,
     begin: Callable[[bytes], None] = lambda _mark: None,
+    allowance: Allowance = _UNLIMITED,
 ) -> Batch:
     """Read ``unit`` from ``cursor`` on until the budget is spent and a checkpoint has come. Never raises.
 
@@ -114,8 +122,34 @@ def step(
     counts, the cursor stays at the last checkpoint, and the batch carries the failure. What was last
     modified before ``since`` is left out; ``remember`` is off where no store will be asked what was seen.
     ``begin`` is told which document is scanned, by its keyed name; what stands in ``avoid`` is not
-    scanned, for the reason given there.
+    scanned, for the reason given there. ``allowance`` ends the step like its budget does.
     """
+    with metered() as usage:
+        batch = _step(
+            source, unit, cursor, seen, budget, examiner, accept, since, remember, avoid, begin,
+            lambda: allowance.spent(usage),
+        )  # fmt: skip
+    planted = tuple(one for one in batch.occurrences if one.rule == CANARY)
+    if planted:
+        found = tuple(one for one in batch.occurrences if one.rule != CANARY)
+        batch = replace(batch, occurrences=found, canaries=planted)
+    return replace(batch, requests=usage.requests)
+
+
+def _step(
+    source: Source,
+    unit: Unit,
+    cursor: Cursor | None,
+    seen: Seen,
+    budget: Budget,
+    examiner: Examiner,
+    accept: Sequence[AcceptedGap],
+    since: datetime | None,
+    remember: bool,
+    avoid: Mapping[bytes, str] | None,
+    begin: Callable[[bytes], None],
+    enough: Callable[[], bool],
+) -> Batch:
     done, tally = _Tally(), _Tally()
     waiting = _Waiting(source, examiner, accept, remember)
     deadline = time.monotonic() + budget.seconds
@@ -149,7 +183,7 @@ def step(
                 tally, reached = _Tally(), event.cursor
                 # An empty cursor says "from the start": nobody could go on from there. Nor from the place
                 # where this step began: stopping there again and again would read for ever.
-                if event.cursor and event.cursor != cursor and done.spent(budget, deadline):
+                if event.cursor and event.cursor != cursor and (done.spent(budget, deadline) or enough()):
                     finished = False
                     break
     except SourceError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from unsprawl import pipeline
+from unsprawl.budgets import Account
 from unsprawl.detection import Detection, examiner
 from unsprawl.executors import Begin, Executor, Inbox, Processes, Run, Task, Threads
 from unsprawl.pipeline import Progress
@@ -76,6 +77,7 @@ class Steps:
                 remember=self.store is not None,
                 avoid=task.avoid,
                 begin=begin,
+                allowance=task.allowance,
             )
 
         return run
@@ -106,6 +108,7 @@ def read_all(
     inbox: Inbox,
     progress: Progress | None,
     rank: Callable[[Source, Unit], float] | None = None,
+    accounts: Mapping[str, Account] | None = None,
 ) -> bool:
     return pipeline.run(
         sources,
@@ -116,6 +119,7 @@ def read_all(
         accept={spec.name: spec.config.accept for spec in steps.sources},
         progress=progress,
         rank=rank,
+        accounts=accounts,
     )
 
 

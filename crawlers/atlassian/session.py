@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from unsprawl.errors import RetryableError, UnreadableError
-from unsprawl.wire import hosts
+from unsprawl.wire import hosts, usage
 from unsprawl.wire.pacing import Pace
 from unsprawl.wire.patience import Again
 
@@ -44,6 +44,7 @@ def session(url: str, pace: Pace, count: Callable[[int], None], limit: int, seco
     class Guarded(HTTPAdapter):
         def send(self, request: Any, *_: Any, **given: Any) -> requests.Response:
             pace.wait()
+            usage.count()
             given |= {"stream": True, "timeout": _TIMEOUTS}
             response = super().send(request, **given)
             try:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from unsprawl.crawlers.engine.faults import answered, broken_body, faults
 from unsprawl.errors import ConfigError, RetryableError, UnreadableError
+from unsprawl.wire import usage
 
 __all__ = ["LARGEST_ANSWER", "Access", "Engine", "demultiplexed"]
 
@@ -167,8 +168,13 @@ def _client(access: Access) -> Any:
             probe.settimeout(_CONNECT_SECONDS)
             probe.connect(access.base_url.removeprefix("unix://"))
 
+    class Counted(docker.APIClient):  # type: ignore[misc]
+        def send(self, request: Any, **given: Any) -> Any:
+            usage.count()
+            return super().send(request, **given)
+
     def client(version: str) -> Any:
-        api = docker.APIClient(base_url=access.base_url, version=version, timeout=access.wait, tls=tls)
+        api = Counted(base_url=access.base_url, version=version, timeout=access.wait, tls=tls)
         # An engine never redirects, and neither proxies nor passwords of the environment are meant for it.
         api.max_redirects = 0
         api.trust_env = False

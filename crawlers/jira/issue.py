@@ -14,6 +14,7 @@ from unsprawl.crawlers.jira.api import JiraApi
 from unsprawl.crawlers.jira.text import Composed, Issue, Place, compose, items_of, person, removed
 from unsprawl.errors import AuthError, RetryableError, SourceError
 from unsprawl.records import Audience, Document, Event, Seen, Skipped, Stream, Unchanged
+from unsprawl.wire import usage
 
 __all__ = ["Depth", "Issues", "complete"]
 
@@ -80,7 +81,7 @@ class Issues:
                 raise
             except SourceError:
                 histories = {}  # asked for one by one then, and told one by one when that fails too
-        pool = ThreadPoolExecutor(_READERS, thread_name_prefix="unsprawl-jira")
+        pool = ThreadPoolExecutor(_READERS, "unsprawl-jira", usage.joining())
         try:
             ahead = {
                 str(raw["id"]): pool.submit(self.gathered, raw, names, histories.get(str(raw["id"])))

@@ -197,3 +197,7 @@ def _told(length: float) -> str:
     if length < 120:
         return f"{max(1, round(length))} s"
     return f"{timedelta(seconds=round(length))}" if length >= 7200 else f"{round(length / 60)} min"
+
+
+# Before threads share it: those that ask msgspec for the fields of one class at once crash the process.
+msgspec.convert({}, State)

@@ -67,6 +67,10 @@ def version_of(node: Node) -> str:
     return f"{node.digest} {packed}"
 
 
+#: Made once: threads that ask msgspec for the fields of one class at the same time crash the process.
+_DECODER: Final = msgspec.json.Decoder(Node)
+
+
 def _remembered(version: str | None, digest: str) -> Node | None:
     said, _, packed = (version or "").partition(" ")
     if said != digest or not packed:
@@ -74,7 +78,7 @@ def _remembered(version: str | None, digest: str) -> Node | None:
     try:
         unpacker = zlib.decompressobj()
         content = unpacker.decompress(base64.b85decode(packed), _LARGEST)
-        node = msgspec.json.decode(content, type=Node)
+        node = _DECODER.decode(content)
     except (ValueError, zlib.error, msgspec.MsgspecError):
         return None
     return node if node.digest == digest else None

@@ -53,7 +53,7 @@ from unsprawl.records import (
     Unit,
 )
 from unsprawl.secret import Secret
-from unsprawl.wire import hosts
+from unsprawl.wire import hosts, usage
 from unsprawl.wire.bearer import BearerFlow
 from unsprawl.wire.client import Client
 from unsprawl.wire.pacing import Pace
@@ -127,7 +127,7 @@ class RegistrySource:
         """One unit a repository (its configurations and manifests), then one a distinct layer."""
         registry = self._registry()
         registry.ping()
-        with ThreadPoolExecutor(_ABREAST, "unsprawl-registry") as pool:
+        with ThreadPoolExecutor(_ABREAST, "unsprawl-registry", usage.joining()) as pool:
             listing, required = self._kinds().listing(registry), self._kinds().required
             walk = Enumeration(registry, self.host, self.config, seen, pool, listing, required)
             yield from walk.repositories()

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from unsprawl.errors import AuthError
 from unsprawl.secret import Secret
+from unsprawl.wire import usage
 
 __all__ = ["Access", "client"]
 
@@ -76,7 +77,14 @@ def client(access: Access) -> Any:
     region = session.region_name or "us-east-1"
     if access.role:
         session = _assumed(session, access, region, config)
-    return session.client("s3", endpoint_url=access.endpoint_url or None, region_name=region, config=config)
+    made = session.client("s3", endpoint_url=access.endpoint_url or None, region_name=region, config=config)
+    # Told of each attempt before it leaves.
+    made.meta.events.register("before-send.s3", _counted)
+    return made
+
+
+def _counted(**_request: Any) -> None:
+    usage.count()
 
 
 def _assumed(session: Any, access: Access, region: str, config: Any) -> Any:

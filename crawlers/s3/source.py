@@ -46,6 +46,7 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.wire import usage
 
 __all__ = ["S3Source"]
 
@@ -131,7 +132,7 @@ class S3Source:
             self._config.max_object_bytes,
             self._config.endpoint_url,
         )
-        pool = ThreadPoolExecutor(_READERS, thread_name_prefix="unsprawl-s3")
+        pool = ThreadPoolExecutor(_READERS, "unsprawl-s3", usage.joining())
         patience = _Patience(bucket)
         try:
             for page, cursor in self._pages(store, unit, {} if idle else place):

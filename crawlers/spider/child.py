@@ -123,15 +123,16 @@ class Errand(Spider):
 
     async def _serve(self, ask: Ask) -> None:
         downloader = self.crawler.engine.downloader
-        request = made(ask, ask.url, home=True)
+        sent: list[str] = []
+        request = made(ask, ask.url, sent, home=True)
         # As DOWNLOAD_SLOTS would say it, had we known the hosts beforehand.
         lane = {"concurrency": ask.concurrency, "delay": max(ask.interval, LEAST_DELAY), "jitter": 0}
         downloader.per_slot_settings[request.meta["download_slot"]] = lane
         try:
-            answer = _told(ask.id, await self.crawler.engine.download_async(request))
+            answer = _told(ask.id, await self.crawler.engine.download_async(request), len(sent))
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent waits for an answer
             words = str(error) if isinstance(error, RefusedError) else type(error).__name__
-            answer = Answer(ask.id, fault=_kind(error), words=words)
+            answer = Answer(ask.id, fault=_kind(error), words=words, sent=len(sent))
         await self._say(framed(answer))
 
     async def _pulse(self) -> None:
@@ -150,12 +151,12 @@ class Errand(Spider):
             _gone()
 
 
-def _told(number: int, response: Response) -> Answer:
+def _told(number: int, response: Response, sent: int) -> Answer:
     headers = {
         name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
         for name, values in response.headers.items()
     }
-    return Answer(number, response.url, response.status, headers, response.body)
+    return Answer(number, response.url, response.status, headers, response.body, sent=sent)
 
 
 def _kind(error: Exception) -> str:

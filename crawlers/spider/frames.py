@@ -50,7 +50,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """What came of it. ``fault`` is empty, or a kind of failure with its ``words``. Header names are in lower
-    case.
+    case. ``sent`` requests were made for it, redirects too, robots.txt not.
     """
 
     id: int
@@ -60,6 +60,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     body: bytes = b""
     fault: str = ""
     words: str = ""
+    sent: int = 1
 
     def __repr__(self) -> str:
         return f"Answer({self.id}, {self.status}, {self.fault!r})"

@@ -32,13 +32,17 @@ class RefusedError(IgnoreRequest):
     """We do not follow. The message is fit to be shown."""
 
 
-def made(ask: Ask, url: str, *, home: bool, hops: int = 0) -> Request:
-    """The request for ``url``. Secret headers are on it only while no redirect has left the base's origin."""
+def made(ask: Ask, url: str, sent: list[str], *, home: bool) -> Request:
+    """The request for ``url``. Secret headers are on it only while no redirect has left the base's origin.
+
+    ``sent`` gathers the addresses that were asked for one ``ask``, redirects too.
+    """
+    sent.append(url)
     host = urlsplit(url).netloc.rpartition("@")[2].lower()
     meta: dict[str, Any] = {
         "ask": ask,
         "home": home,
-        "hops": hops,
+        "sent": sent,
         "download_slot": f"{ask.lane}@{host}",
         "download_maxsize": ask.limit,
         "download_timeout": ask.seconds,
@@ -59,8 +63,8 @@ class Redirects:
             return response
         if ask.method not in ("GET", "HEAD"):
             return response
-        hops = request.meta["hops"] + 1
-        if hops > _MAX_REDIRECTS:
+        sent: list[str] = request.meta["sent"]
+        if len(sent) > _MAX_REDIRECTS:
             raise RefusedError(f"{hosts.shown(request.url)}: more than {_MAX_REDIRECTS} redirects")
         try:
             target = hosts.redirect(request.url, location, ask.base)
@@ -69,7 +73,7 @@ class Redirects:
         # Once a redirect has left the configured origin, nothing secret is sent again, not even when the
         # next one leads back: the way there was chosen by someone else.
         home = request.meta["home"] and hosts.origin(target) == hosts.origin(ask.base)
-        return made(ask, target, home=home, hops=hops)
+        return made(ask, target, sent, home=home)
 
 
 class Rests:

@@ -18,7 +18,7 @@ from unsprawl.crawlers.spider.frames import Answer, Ask
 from unsprawl.crawlers.spider.process import Engine, LostError, engine
 from unsprawl.errors import RetryableError, UnreadableError
 from unsprawl.records import Stream
-from unsprawl.wire import hosts
+from unsprawl.wire import hosts, usage
 from unsprawl.wire.client import Client, Fixed, Response
 from unsprawl.wire.limits import asked_wait, limited
 from unsprawl.wire.pacing import Pace
@@ -183,8 +183,10 @@ class Spider:
         try:
             answer = serving.ask(ask)
         except LostError:
+            usage.count()
             line = f"the process that asks {hosts.origin(url)[1]} died"
             raise Again(RetryableError(line, hint="is there enough memory?"), soon=True) from None
+        usage.count(answer.sent)
         if answer.fault:
             raise _failure(answer, url, limit)
         self._received += len(answer.body)

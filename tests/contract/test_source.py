@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.wire.usage import metered
 
 WORLDS = {**source_worlds.WORLDS, **feed_worlds.WORLDS}
 
@@ -257,3 +259,23 @@ def test_names_agree(here: World) -> None:
     assert issubclass(kind.Config, SourceConfig)
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"no_such_key": 1}, kind.Config)
+
+
+def test_every_request_is_counted(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets are kept by this count: that of the client is that of the servers."""
+    served: list[str] = []
+    parse = BaseHTTPRequestHandler.parse_request
+
+    def counted(handler: BaseHTTPRequestHandler) -> bool:
+        line = str(vars(handler)["raw_requestline"])
+        if "/robots.txt" not in line:
+            served.append(line)
+        return parse(handler)
+
+    monkeypatch.setattr(BaseHTTPRequestHandler, "parse_request", counted)
+    with metered() as usage:
+        source = here.build()
+        run = crawl(source)
+        for uri in list(run.documents)[:3]:
+            content(run.documents[uri])
+    assert usage.requests == len(served)

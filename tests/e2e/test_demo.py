@@ -53,10 +53,25 @@ def test_one_secret_on_three_surfaces_is_one_finding(crawled):
     assert sorted(row["source"] for row in own) == ["buckets", "images", "laptop"]
 
 
+CANARIES = {"laptop", "buckets", "images", "chat", "tracker", "wiki", "builds"}
+
+
+def test_each_surface_gives_its_canary_and_none_is_a_finding(crawled):
+    acme, night = crawled
+    assert b"\nCanaries   7 of 7 seen\n" in night.stdout
+    ledger = [row for row in rows(acme, "coverage") if row["title"] == "canary acme"]
+    assert {row["source"] for row in ledger} == CANARIES
+    assert {row["status"] for row in ledger} == {"complete"}
+    assert "unsprawl.canary" not in {row["rule"] for row in rows(acme, "findings", "list")}
+    assert acme.env["ACME_CANARY"].encode() not in acme.store.read_bytes() + night.stdout + night.stderr
+
+
 def test_the_second_night_reads_nothing(crawled):
     acme, _ = crawled
     before = {row["finding"] for row in rows(acme, "findings", "list")}
-    assert unsprawl(acme, "crawl", acme.config.name).returncode == 3
+    again = unsprawl(acme, "crawl", acme.config.name)
+    assert again.returncode == 3
+    assert b"\nCanaries   7 of 7 seen\n" in again.stdout
     ledger = rows(acme, "coverage")
     assert sum(row["documents"] for row in ledger) == 0
     assert sum(row["unchanged"] for row in ledger) > 10

@@ -220,6 +220,19 @@ def test_many_events_are_no_flood(store: Store, hook: Receiver) -> None:
     assert len(hook.taken) == 5
 
 
+def test_a_digest_is_one_message_a_night_and_a_quiet_night_sends_none(store: Store, hook: Receiver) -> None:
+    channels = [channel(send="digest")]
+    spent = Gap("chat", "budget spent: 2h", "the next run goes on there")
+    tell(store, channels, crawl(store, 1, 2, failure=spent))
+    (said,) = hook.bodies()
+    assert said["event"] == "digest"
+    assert sorted(one["event"] for one in said["events"]) == ["incomplete", "new", "new"]
+    (missing,) = (one for one in said["events"] if one["event"] == "incomplete")
+    assert missing["units"][0]["why"] == "budget spent: 2h"
+    tell(store, channels, crawl(store, 1, 2))
+    assert len(hook.taken) == 1
+
+
 def test_no_error_shows_the_address_of_a_hook(store: Store, hook: Receiver, monkeypatch: Any) -> None:
     for answer in (302, 403, 404, 503):
         hook.answers = [answer]

@@ -164,6 +164,51 @@ def test_a_gap_needs_a_why_and_an_end(tmp_path: Path) -> None:
     assert str(error).endswith(":7: sources.a.accept[0]: the key 'why' is missing")
 
 
+def test_what_a_source_may_spend_and_must_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OWN", "anything")
+    config = loaded(
+        tmp_path,
+        f"""
+        sources:
+          a:
+            type: files
+            paths: [a]
+            budget: {{time: 2h, requests: 50000}}
+            canaries:
+              - {{name: own, fingerprint: {"0f" * 32}, at: "**/canary.txt", max_age: 2d}}
+              - {{value: "${{OWN}}"}}
+        """,
+    )
+    settings = config.sources["a"].config
+    assert (settings.budget.time, settings.budget.requests) == ("2h", 50_000)
+    first, second = settings.canaries
+    assert (first.name, first.at, first.max_age) == ("own", "**/canary.txt", "2d")
+    assert (second.value, second.at) == ("${OWN}", "**")
+    nothing = loaded(tmp_path, "sources: {a: {type: files, paths: [a]}}").sources["a"].config
+    assert (nothing.budget.time, nothing.budget.requests, nothing.canaries) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("budget: {time: 2 hours}", "sources.a.budget.time: expected text like"),
+        ("budget: {time: 0h}", "sources.a.budget.time: expected text like"),
+        ("budget: {requests: 0}", "sources.a.budget.requests: "),
+        ("budget: {request: 5}", "unknown key 'request'; did you mean 'requests'?"),
+        ("canaries: [{name: own}]", "canaries[0]: expected either `fingerprint` or `value`"),
+        (
+            f"canaries: [{{fingerprint: {'0f' * 32}, value: '${{OWN}}'}}]",
+            "canaries[0]: expected either `fingerprint` or `value`",
+        ),
+        ("canaries: [{fingerprint: 12}]", "canaries[0].fingerprint: expected text"),
+        (f"canaries: [{{value: {LITERAL}}}]", "expected a reference to the credential"),
+    ],
+)
+def test_a_budget_or_canary_that_says_nothing(given: str, says: str, tmp_path: Path) -> None:
+    error = refused(tmp_path, f"sources:\n  a:\n    type: files\n    paths: [a]\n    {given}\n")
+    assert says in str(error)
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 

@@ -214,7 +214,7 @@ def test_a_second_run_of_a_job_is_refused_another_job_is_not(tmp_path: Path) -> 
         with job_lock(path, "sweep"), job_lock(tmp_path / "other.db", "crawl"):
             pass
         with (
-            pytest.raises(ConfigError, match=r"a crawl into .* is already running \(pid \d+\)") as caught,
+            pytest.raises(ConfigError, match=r"a crawl into .* is already running \(pid \d+ on ") as caught,
             job_lock(path, "crawl"),
         ):
             raise AssertionError("two at once")

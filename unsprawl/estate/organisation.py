@@ -32,6 +32,7 @@ from unsprawl.estate.pages import wiki
 from unsprawl.estate.paste_server import PasteServer
 from unsprawl.estate.pastes import fill_pastes
 from unsprawl.estate.pipelines import builds
+from unsprawl.estate.planted import canary
 from unsprawl.estate.push import push
 from unsprawl.estate.registry_server import Access, RegistryServer
 from unsprawl.estate.s3_server import CREDENTIALS, S3Server, s3_server
@@ -42,6 +43,7 @@ from unsprawl.estate.slack_server import SlackServer
 __all__ = ["Organisation", "start"]
 
 _USER: Final = "auditor"
+_CANARY_VARIABLE: Final = "ACME_CANARY"
 _PASSWORD_VARIABLE: Final = "ACME_REGISTRY_TOKEN"  # noqa: S105 - the name of a variable
 _CHAT_VARIABLE: Final = "ACME_SLACK_TOKEN"
 _TRACKER_VARIABLE: Final = "ACME_TRACKER_TOKEN"
@@ -200,6 +202,8 @@ def _organisation(
         },
         "watch": {"domains": ["acme.internal"]},
     }
+    for name in ("laptop", "buckets", "images", "chat", "tracker", "wiki", "builds"):
+        content["sources"][name]["canaries"] = [{"name": "acme", "value": f"${{{_CANARY_VARIABLE}}}"}]
     import yaml
 
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
@@ -214,6 +218,7 @@ def _organisation(
         _TRACKER_VARIABLE: jira.token,
         _WIKI_VARIABLE: _PASSWORD,
         _BUILDS_VARIABLE: _PASSWORD,
+        _CANARY_VARIABLE: canary(),
         "NO_PROXY": "127.0.0.1,localhost",
     }
     return Organisation(directory, config, store, env, s3_url, registry_url, chat_url, registry)

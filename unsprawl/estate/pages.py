@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from unsprawl.estate.planted import values
+from unsprawl.estate.planted import canary, values
 from unsprawl.estate.wiki_model import Wiki
 
 __all__ = ["CLOSED_SPACE", "wiki"]
@@ -34,7 +34,9 @@ def wiki() -> Wiki:
     )
     site.comment(runbook, "<p>Works, thanks.</p>")
     site.write("OPS", "Shop is open", "<p>We are live.</p>", kind="blogpost")
-    welcome = site.write("HANDBOOK", "Welcome", "<p>How we work. Everyone may read this.</p>")
+    welcome = site.write(
+        "HANDBOOK", "Welcome", f"<p>How we work. Everyone may read this.</p><p>{canary()}</p>"
+    )
     bot = value["bot token in a comment that everyone can read"]
     site.comment(welcome, f"<p>For the chat bot: <em>{bot[:20]}</em>{bot[20:]}</p>")
     site.write(CLOSED_SPACE, "Salaries", "<p>Not for you.</p>")

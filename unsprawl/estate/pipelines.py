@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from unsprawl.estate.builds import Builds, Step
-from unsprawl.estate.planted import values
+from unsprawl.estate.planted import canary, values
 
 __all__ = ["CLOSED_REPOSITORY", "builds"]
 
@@ -33,7 +33,7 @@ def builds() -> Builds:
     run = site.run("acme/shop", age=timedelta(days=3), title="Why does the push fail?")
     site.job(run, "release", Step("make", "compiled"), Step("push", f"login as *** \n{trace}\nremote: done"))
     run = site.run("acme/agent", age=timedelta(days=2), title="Rollout")
-    site.job(run, "rollout", Step("make rollout", "rolled out to 40 hosts"))
+    site.job(run, "rollout", Step("make rollout", f"rolled out to 40 hosts\ncanary: {canary()}"))
     dump = f"HOME=/root\nSLACK_BOT_TOKEN={value['bot token in an artifact of a build']}\nPATH=/usr/bin\n"
     site.file(run, "debug-env", dump.encode())
     site.projects["acme/agent"].variables = {

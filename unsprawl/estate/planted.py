@@ -7,7 +7,7 @@ from typing import Final
 
 from unsprawl.placeholders import fill
 
-__all__ = ["GAPS", "MAILBOXES", "PLANTED", "Gap", "Planted", "Sighting", "values"]
+__all__ = ["GAPS", "MAILBOXES", "PLANTED", "Gap", "Planted", "Sighting", "canary", "values"]
 
 _SEED: Final = "acme"
 #: Ten mailboxes were set up on one afternoon, all with the same password: ten cases, one fingerprint.
@@ -15,6 +15,11 @@ MAILBOXES: Final = tuple(
     f"{name}@mail.acme.internal"
     for name in ("anna", "bo", "carla", "dmitri", "eve", "femi", "gus", "hana", "ivan", "jo")
 )
+
+
+def canary() -> str:
+    """What stands on each surface for every crawl to find; it is no finding."""
+    return fill("<github-token:unsprawl_canary_>", f"{_SEED} canary")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from unsprawl.estate.planted import values
+from unsprawl.estate.planted import canary, values
 from unsprawl.estate.slack_workspace import Workspace, post
 
 __all__ = ["CLOSED_CHANNEL", "TEAM", "workspace", "write_export"]
@@ -70,7 +70,7 @@ def workspace() -> Workspace:
             "last_updated_by_user_id": bo,
         }
     )
-    team.channel("general").add(post(_MORNING, anna, "welcome, everybody"))
+    team.channel("general").add(post(_MORNING, anna, f"welcome, everybody (leave this here: {canary()})"))
     direct = team.channel("", id="D0000BO", kind="im", user=bo)
     direct.add(post(_MORNING + 86_400, anna, "lunch?"))
     team.channel(

@@ -45,6 +45,10 @@ _NONCE: Final = 16
 _MOST_KEPT: Final = 4 << 30
 
 
+#: Made once: threads that ask msgspec for the fields of one class at the same time crash the process.
+_DECODER: Final = msgspec.msgpack.Decoder(LayerNames | str)
+
+
 class Gathered:
     """A folder with the names of each layer, encrypted: a crawl that is killed leaves nothing to be read.
 
@@ -147,7 +151,7 @@ class Gathered:
             sealed = self._path(identity, "names").read_bytes()
             packed = _cipher(self._key, sealed[:_NONCE]).update(sealed[_NONCE:])
             content = zlib.decompressobj().decompress(packed, _LARGEST)
-            names = msgspec.msgpack.decode(content, type=LayerNames | str)
+            names: LayerNames | str = _DECODER.decode(content)
         except (OSError, zlib.error, msgspec.MsgspecError):
             return None
         if isinstance(names, str):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlencode
 
 from unsprawl.errors import AuthError, GoneError, RetryableError, UnreadableError
-from unsprawl.wire import hosts
+from unsprawl.wire import hosts, usage
 from unsprawl.wire.faults import explain
 from unsprawl.wire.pacing import Pace
 from unsprawl.wire.patience import RETRIED_STATUS, Again, Patience, retry_after
@@ -226,6 +226,7 @@ class Client:
         http = self._open()
         self.pace.wait()
         self.requests += 1
+        usage.count()
         try:
             request = http.build_request(method, url, headers=dict(headers), content=content)
             return http.send(request, stream=True)
