@@ -1,8 +1,9 @@
 """How good verdicts are, by line: one set of definitions for calibration, card and command line.
 
 A labelled line is found when a finding of sufficient confidence lies on it. On a line labelled T that is a
-hit, on one labelled F a false alarm; a line without any candidate is a miss like one that was refused. Of a
-line whose values are labelled T and F a finding is right, so its F is no row of its own. Lines labelled X hold test values, examples and placeholders, on which people disagree: they are counted apart.
+hit, on one labelled F a false alarm; a line without any candidate is a miss like one that was refused. Where
+values of one line are labelled T and F, a finding on it is right: such an F is left out. Lines labelled X
+hold test values, examples and placeholders, on which people disagree: they are counted apart.
 """
 
 from __future__ import annotations

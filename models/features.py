@@ -135,8 +135,10 @@ def _kinds() -> npt.NDArray[np.uint16]:
     hexes = np.isin(every, list(b"0123456789abcdefABCDEF"))
     bases = np.isin(every, list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"))
     vowels = np.isin(every, list(b"aeiouAEIOU"))
-    kinds = [*(one == _CLASS for one in range(_LOWER, _HIGH + 1)), hexes, bases, vowels]
-    return np.sum([kind.astype(np.uint16) << bit for bit, kind in enumerate(kinds)], 0, np.uint16)
+    table = np.zeros(256, np.uint16)
+    for bit, kind in enumerate([*(_CLASS == one for one in range(_LOWER, _HIGH + 1)), hexes, bases, vowels]):
+        table[kind] |= 1 << bit
+    return table
 
 
 _KINDS_OF: Final = _kinds()

@@ -1,7 +1,7 @@
 """The network: what it has learnt of hashed words, bytes and numbers, under three heads.
 
-Whether a candidate is a secret is said by a forest over the numbers and by a logistic regression over the words:
-a few thousand real lines teach them more than a deep network, which learns to tell labels and environments.
+Whether a candidate is a secret is said by a forest over the numbers and by a logistic regression over the
+words: a few thousand real lines teach them more than a deep network, which tells labels and environments.
 Needs the extra ``train``. At run time the exported file is served by onnxruntime alone.
 """
 
@@ -27,8 +27,8 @@ __all__ = ["ContextConfig", "ContextModel"]
 class ContextConfig(PretrainedConfig):
     """Sizes of the towers. ``bytes_read`` is how much of a row the byte tower sees (0: there is none).
 
-    ``forest`` is the share of the forest of ``trees`` in the logit of ``secret``; the rest is the regression's. The
-    deep network's own logit is learnt beside its other tasks and not used.
+    ``forest`` is the share of the forest of ``trees`` in the logit of ``secret``; the rest is the
+    regression's. The deep network's own logit is learnt beside its other tasks and not used.
     """
 
     model_type = "unsprawl-context"
