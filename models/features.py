@@ -136,7 +136,7 @@ def _kinds() -> npt.NDArray[np.uint16]:
     bases = np.isin(every, list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"))
     vowels = np.isin(every, list(b"aeiouAEIOU"))
     table = np.zeros(256, np.uint16)
-    kinds: list[npt.NDArray[np.bool_]] = [*(one == _CLASS for one in range(_LOWER, _HIGH + 1))]
+    kinds = [np.equal(_CLASS, one) for one in range(_LOWER, _HIGH + 1)]
     for bit, kind in enumerate([*kinds, hexes, bases, vowels]):
         table[kind] |= 1 << bit
     return table
