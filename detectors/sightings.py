@@ -8,6 +8,7 @@ from typing import Final
 
 from unsprawl.detectors.judging import generic, offline
 from unsprawl.detectors.judging.allowances import is_spared
+from unsprawl.detectors.judging.doubts import tell
 from unsprawl.detectors.matching.engine import Match
 from unsprawl.detectors.rules import Rule
 from unsprawl.detectors.views.reading import Locate
@@ -22,16 +23,8 @@ CONTEXT: Final = 256
 SURROUNDINGS: Final = 1024
 #: A stretch with more than this share of control bytes is no text in which someone assigns a password.
 _JUNK: Final = 16
-#: Filters that are often wrong about what people chose; the classifier may see what they refuse. The other
-#: reasons leave nothing to judge: of code, names and references next to nothing is ever a credential.
-_DOUBTS: Final = frozenset(
-    {"hash", "key names something else", "low entropy", "made up", "number", "prose", "type of a variable"}
-)
-#: This one is wrong about strings where no drawn key is expected.
-_DOUBT_OF_STRINGS: Final = "words"
 #: What nobody would encode for a key.
 _STAND_INS: Final = frozenset({"made up", "placeholder", "reference"})
-_QUOTES: Final = (b'"', b"'", b"`")
 _CONTROLS: Final = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27}) + b"\x7f"
 
 
@@ -119,10 +112,9 @@ def _judged(found: Sighting, path: str, *, doubts: bool) -> Sighting | None:
     if match.rule.kind == "generic" and _is_junk(before + value + after):
         return None
     reason = generic.refuses(match.rule, value, before, after)
-    if reason:
-        chosen = reason == _DOUBT_OF_STRINGS and not match.rule.min_entropy and before.endswith(_QUOTES)
-        doubted = match.rule.kind == "generic" and (reason in _DOUBTS or chosen)
-        return replace(found, doubt=reason) if doubts and doubted else None
+    doubt = tell(match.rule, reason, value, before)
+    if reason or doubt:
+        return replace(found, doubt=doubt) if doubts and doubt else None
     verdict = offline.check(match.rule, value, {name: text[a:b] for name, (a, b) in match.groups.items()})
     if verdict is None:
         return _opened(found)

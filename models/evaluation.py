@@ -1,14 +1,16 @@
 """How good verdicts are, by line: one set of definitions for calibration, card and command line.
 
 A labelled line is found when a finding of sufficient confidence lies on it. On a line labelled T that is a
-hit, on one labelled F a false alarm; a line without any candidate is a miss like one that was refused. Lines
-labelled X hold test values, examples and placeholders, on which people disagree: they are counted apart.
+hit, on one labelled F a false alarm; a line without any candidate is a miss like one that was refused. Where
+values of one line are labelled T and F, a finding on it is right: such an F is left out. Lines labelled X
+hold test values, examples and placeholders, on which people disagree: they are counted apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -54,7 +56,7 @@ class Figures:
         return 2 * self.hits / max(1, 2 * self.hits + self.alarms + self.misses)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lines:
     """Labelled lines with the best confidence of a finding on each; 0 where there is none."""
 
@@ -63,20 +65,25 @@ class Lines:
     seconds: float = 0.0
     candidates: int = 0
 
-    @property
+    @cached_property
     def true(self) -> npt.NDArray[np.bool_]:
         return np.array([row.label == "T" for row in self.rows], bool)
 
-    @property
+    @cached_property
     def false(self) -> npt.NDArray[np.bool_]:
-        return np.array([row.label == "F" for row in self.rows], bool)
+        told = {row.place for row in self.rows if row.label == "T"}
+        return np.array([row.label == "F" and row.place not in told for row in self.rows], bool)
 
-    @property
+    @cached_property
+    def disputed(self) -> npt.NDArray[np.bool_]:
+        return np.array([row.label == "X" for row in self.rows], bool)
+
+    @cached_property
     def core(self) -> npt.NDArray[np.bool_]:
         """Lines whose value is more than an identifier."""
         return np.array([row.is_core for row in self.rows], bool)
 
-    @property
+    @cached_property
     def strong(self) -> npt.NDArray[np.bool_]:
         """Core lines whose value is more than a word."""
         return np.array([row.is_core and not is_wordy(row.text) for row in self.rows], bool)
@@ -121,7 +128,7 @@ def figures(lines: Lines, threshold: float, mask: npt.NDArray[np.bool_] | None =
     chosen = np.ones(len(lines.rows), bool) if mask is None else mask
     found, true = (lines.best >= threshold) & chosen & (lines.best > 0), lines.true & chosen
     hits, alarms = int((found & true).sum()), int((found & lines.false).sum())
-    return Figures(hits, alarms, int(true.sum()) - hits, int(found.sum()) - hits - alarms)
+    return Figures(hits, alarms, int(true.sum()) - hits, int((found & lines.disputed).sum()))
 
 
 def macro(lines: Lines, threshold: float, mask: npt.NDArray[np.bool_]) -> float:

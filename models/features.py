@@ -89,8 +89,9 @@ _SNAKE: Final = re.compile(rb"[a-zA-Z]+(?:[_-][a-zA-Z]+)+")
 _CAMEL: Final = re.compile(rb"[A-Za-z][a-z]+(?:[A-Z][a-z]+)+")
 _TRIM: Final = re.compile(rb"[^a-z0-9]+")
 _ADDRESS: Final = re.compile(rb"^(?:[a-z][a-z0-9+.-]*://|/|\./|~/|[\w.-]+@[\w-]+\.\w)")
-#: What tables of digests and test vectors are full of.
-_DIGESTS: Final = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{32,}(?![0-9a-fA-F])")
+#: What tables of digests and test vectors are full of: so many hexadecimal digits in a row.
+_DIGEST: Final = 32
+_HEXES: Final = bytes(byte if byte in b"0123456789abcdefABCDEF" else 32 for byte in range(256))
 _FILE: Final = re.compile(
     rb"[\w-]*/[\w./-]+|[\w-]+\.(?:js|py|rb|go|java|php|pp|erb|css|html?|json|c|h|ts|txt|md|jar|tar|gz|zip|whl)$"
 )
@@ -128,19 +129,23 @@ _FOLD: Final = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in ran
 _SIGNS: Final = np.frombuffer(b"_-./:@=#!$%^&*+~?()[]{}<>|,;\\\"' ", np.uint8)
 
 
-def _kinds() -> Floats:
-    """What each byte counts for, a column each: the six classes, hexadecimal, base64, vowels, the signs."""
+def _kinds() -> npt.NDArray[np.uint16]:
+    """What each byte counts for, a bit each: the six classes, hexadecimal, base64, vowels."""
     every = np.arange(256)
     hexes = np.isin(every, list(b"0123456789abcdefABCDEF"))
     bases = np.isin(every, list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"))
     vowels = np.isin(every, list(b"aeiouAEIOU"))
-    classes = [one == _CLASS for one in range(_LOWER, _HIGH + 1)]
-    return np.stack([*classes, hexes, bases, vowels, *(every == sign for sign in _SIGNS)], 1).astype(
-        np.float32
-    )
+    table = np.zeros(256, np.uint16)
+    kinds = [np.equal(_CLASS, one) for one in range(_LOWER, _HIGH + 1)]
+    for bit, kind in enumerate([*kinds, hexes, bases, vowels]):
+        table[kind] |= 1 << bit
+    return table
 
 
 _KINDS_OF: Final = _kinds()
+_KIND_COUNT: Final = 9
+#: Bytes of other alphabets are counted as one.
+_BYTES: Final = 128
 #: How many numbers of a value and its line come before those of the signs in it.
 _PLAIN: Final = 29
 #: ``n * log2(n)`` of how often a byte stands in a value.
@@ -196,7 +201,8 @@ def extract(pairs: Sequence[tuple[Document, Candidate]], kinds: dict[str, str] |
     facts = np.array([words for _, words in single], np.int32).reshape(len(windows), -1)
     lengths = np.array([len(seen.value) for seen in windows], np.float32)
     numbers = np.concatenate((own, _counted(rows, lengths)), axis=1)
-    return Batch(rows, numbers, np.concatenate((facts, _words(rows)), axis=1), _grams(rows))
+    words = np.concatenate((facts, _once(_words(rows))), axis=1)
+    return Batch(rows, numbers, words, _once(_grams(rows)))
 
 
 def bucket(text: str | bytes, salt: int = 0) -> int:
@@ -288,8 +294,8 @@ def _facts(
         float(short in candidate.before) if len(short) > 3 else 0.0,
         float(short in candidate.after) if len(short) > 3 else 0.0,
         float(len(candidate.before) < 200),
-        min(4, len(_DIGESTS.findall(candidate.before[-512:]))) / 2,
-        min(4, len(_DIGESTS.findall(candidate.after[:512]))) / 2,
+        _digests(candidate.before[-512:]) / 2,
+        _digests(candidate.after[:512]) / 2,
         float(_FILE.search(seen.name) is not None),
         float(not (candidate.before[-200:] + candidate.after[:200]).isascii()),
         float(candidate.line_end > candidate.line),
@@ -308,17 +314,20 @@ def _facts(
     return numbers, words
 
 
-def _counted(rows: Bytes, lengths: Floats) -> Floats:
-    """What can be counted in the bytes, for all rows at once.
+def _digests(text: bytes) -> int:
+    """How many digests stand in ``text``; four are many."""
+    return min(4, sum(map(_DIGEST.__le__, map(len, text.translate(_HEXES).split()))))
 
-    How often each byte stands in a value tells most of it: one histogram, one product.
-    """
+
+def _counted(rows: Bytes, lengths: Floats) -> Floats:
+    """What can be counted in the bytes, for all rows at once."""
     count = len(rows)
     value = rows[:, :80]
-    places = value + (np.arange(count, dtype=np.int32) << 8)[:, None]
-    often = np.bincount(places.ravel(), minlength=count << 8).reshape(count, 256)
+    places = np.minimum(value, _BYTES - 1) + (np.arange(count, dtype=np.int32) * _BYTES)[:, None]
+    often = np.bincount(places.ravel(), minlength=count * _BYTES).reshape(count, _BYTES)
     often[:, 0] = 0
-    sums = often.astype(np.float32) @ _KINDS_OF
+    kinds = _KINDS_OF[value]
+    sums = np.stack([(kinds & (1 << bit) != 0).sum(1) for bit in range(_KIND_COUNT)], 1).astype(np.float32)
     size = np.maximum(80 - (value == 0).sum(1), 1).astype(np.float32)
     lower, upper, digits, hexes = sums[:, 0], sums[:, 1], sums[:, 2], sums[:, 6]
     entropy = np.log2(size) - _BITS[often].sum(1) / size
@@ -351,7 +360,7 @@ def _counted(rows: Bytes, lengths: Floats) -> Floats:
     out[:, 26] = upper == size
     out[:, 27] = lower + upper == size
     out[:, 28] = lower + upper + digits == size
-    out[:, _PLAIN:end] = sums[:, 9:] > 0
+    out[:, _PLAIN:end] = often[:, _SIGNS] > 0
     out[:, end:] = lengths[:, None] <= _LENGTHS
     return out
 
@@ -399,6 +408,13 @@ def _grams(rows: Bytes) -> Indices:
     whole = (first > 0) & (third > 0)
     hashes = (first | second << np.uint32(8) | third << np.uint32(16)) * np.uint32(0x85EBCA6B)
     return np.where(whole, _mixed(hashes ^ _SALT[_GRAM_PLACES]), 0).astype(np.int32)
+
+
+def _once(buckets: Indices) -> Indices:
+    """Each bucket of a row once: that a word stands there says more than how often it does."""
+    out = np.sort(buckets, axis=1)
+    out[:, 1:][out[:, 1:] == out[:, :-1]] = 0
+    return out
 
 
 def _mixed(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

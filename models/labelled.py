@@ -46,6 +46,12 @@ class Row:
         return not _IDENTIFIERS & set(self.category.split(":"))
 
     @property
+    def place(self) -> tuple[str, str, bytes]:
+        """The line that the label speaks of: several rows may label values of one line."""
+        assert isinstance(self.document.body, bytes)
+        return self.repository, self.document.path, self.document.body[self.start : self.end]
+
+    @property
     def text(self) -> bytes:
         """The labelled value."""
         assert isinstance(self.document.body, bytes)

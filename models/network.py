@@ -1,5 +1,7 @@
-"""The network: a tower over hashed words, one over bytes and one over numbers, under three heads.
+"""The network: what it has learnt of hashed words, bytes and numbers, under three heads.
 
+Whether a candidate is a secret is said by a forest over the numbers and by a logistic regression over the
+words: a few thousand real lines teach them more than a deep network, which tells labels and environments.
 Needs the extra ``train``. At run time the exported file is served by onnxruntime alone.
 """
 
@@ -15,6 +17,7 @@ from transformers.utils import ModelOutput
 
 from unsprawl.models.features import BUCKETS, GRAMS, NUMBERS, WORDS
 from unsprawl.models.forest import Forest
+from unsprawl.models.linear import Linear, bag
 from unsprawl.models.window import WIDTH
 from unsprawl.records import Environment, Label
 
@@ -24,7 +27,8 @@ __all__ = ["ContextConfig", "ContextModel"]
 class ContextConfig(PretrainedConfig):
     """Sizes of the towers. ``bytes_read`` is how much of a row the byte tower sees (0: there is none).
 
-    ``forest`` is the share of the forest of ``trees`` in the logit of ``secret``.
+    ``forest`` is the share of the forest of ``trees`` in the logit of ``secret``; the rest is the
+    regression's. The deep network's own logit is learnt beside its other tasks and not used.
     """
 
     model_type = "unsprawl-context"
@@ -45,7 +49,7 @@ class ContextConfig(PretrainedConfig):
         word_dropout: float = 0.15,
         trees: int = 400,
         depth: int = 5,
-        forest: float = 0.6,
+        forest: float = 0.55,
         **rest: Any,
     ) -> None:
         self.buckets = buckets
@@ -111,6 +115,25 @@ class _ByteTower(nn.Module):
         return torch.cat([pool for part in parts for pool in (part.amax(2), part.mean(2))], 1)
 
 
+class _Linear(nn.Module):
+    """The weights of ``unsprawl.models.linear``; they are fitted beforehand, not trained here."""
+
+    def __init__(self, config: ContextConfig) -> None:
+        super().__init__()
+        self.words = nn.Parameter(torch.zeros(config.buckets), requires_grad=False)
+        self.grams = nn.Parameter(torch.zeros(config.buckets), requires_grad=False)
+        self.offset = nn.Parameter(torch.zeros(1), requires_grad=False)
+
+    def plant(self, fitted: Linear) -> None:
+        """Take over what was fitted."""
+        self.words.data = torch.from_numpy(fitted.words)
+        self.grams.data = torch.from_numpy(fitted.grams)
+        self.offset.data = torch.tensor([fitted.offset])
+
+    def forward(self, words: torch.Tensor, grams: torch.Tensor) -> torch.Tensor:
+        return bag(self.words, words) + bag(self.grams, grams) + self.offset
+
+
 class _Forest(nn.Module):
     """The symmetric trees of ``unsprawl.models.forest``; they are grown beforehand, not trained here."""
 
@@ -155,6 +178,7 @@ class ContextModel(PreTrainedModel):
         self.linear = nn.Linear(config.numbers + config.word_size + config.gram_size, 1)
         self.bytes = _ByteTower(config) if config.bytes_read else None
         self.forest = _Forest(config)
+        self.lean = _Linear(config)
         size = config.numbers + config.word_size + config.gram_size
         size += self.bytes.size if self.bytes else 0
         self.drop = nn.Dropout(config.dropout)
@@ -191,7 +215,7 @@ class ContextModel(PreTrainedModel):
         kinds, places = self.label(deep), self.environment(deep)
         if not self.training:
             share = self.config.forest
-            scores = (1 - share) * scores + share * self.forest(numbers)
+            scores = (1 - share) * self.lean(words, grams) + share * self.forest(numbers)
         loss = None
         if secret is not None:
             smooth = secret * 0.96 + 0.02

@@ -269,8 +269,8 @@ def of_rows(rows: Iterable[Row], detector: Detector, kinds: dict[str, str], *, v
     ``view`` is for studies: ``carrier`` replaces every value by the same word, ``value`` takes away all else.
     """
     rows = list(rows)
-    told = {_line_of(row) for row in rows if row.label == "T"}
-    found = [one for row in rows for one in _of_row(row, detector, shared=_line_of(row) in told)]
+    told = {row.place for row in rows if row.label == "T"}
+    found = [one for row in rows for one in _of_row(row, detector, shared=row.place in told)]
     if view:
         found = [(*_seen(document, candidate, view), *rest) for document, candidate, *rest in found]  # type: ignore[misc]
     parts = [
@@ -288,11 +288,6 @@ def _seen(document: Document, candidate: Candidate, view: str) -> tuple[Document
         candidate, rule="generic.any", before=b"", after=b"", line=1, line_end=1, companions={}, check=None
     )
     return replace(document, path="", uri=""), plain
-
-
-def _line_of(row: Row) -> tuple[str, str, bytes]:
-    assert isinstance(row.document.body, bytes)
-    return row.repository, row.document.path, row.document.body[row.start : row.end]
 
 
 def _distinct(samples: Samples, most: int = 4) -> Samples:

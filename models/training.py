@@ -21,6 +21,7 @@ from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from unsprawl.models.forest import grow
+from unsprawl.models.linear import fit
 from unsprawl.models.network import ContextConfig, ContextModel
 from unsprawl.models.samples import Samples
 
@@ -169,6 +170,7 @@ def train(
     model.forest.plant(
         grow(numbers, secret, chance, seed=plan.seed, trees=model.config.trees, depth=model.config.depth)
     )
+    model.lean.plant(fit(samples.batch.words, samples.batch.grams, secret, chance))
     model.eval()
     return model
 

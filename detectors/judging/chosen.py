@@ -7,7 +7,7 @@ from typing import Final
 
 from unsprawl import lexicon
 
-__all__ = ["CODE", "SETTER", "TYPE", "WRITTEN", "is_password_like", "refuses_chosen"]
+__all__ = ["CODE", "SETTER", "TYPE", "WRITTEN", "is_password_like", "refuses_chosen", "refuses_string"]
 
 CODE: Final = re.compile(
     rb"""(?x)
@@ -194,6 +194,30 @@ def refuses_chosen(value: bytes, line: bytes, after: bytes, *, quoted: bool, nam
     if _DRAWN_KEY.search(line):
         return "" if _is_short_secret(value) else "identifier"
     return ""
+
+
+#: The numbers of a key, written as an array.
+_ARRAY: Final = re.compile(rb"(?:0x\w{1,2}|-?\d{1,3}|'.{1,4}')\s*,")
+
+
+#: Names after which a plain word may be a secret; beside any other key it is a name.
+_STRONG: Final = re.compile(
+    rb"""(?x) (?i: token | secret | credentials? | pass | pwd | phrase | \bpin | kennwort | identified
+      | (?: api | auth | access | private | crypt (?: ion | o )? | sign (?: ing )? | jwt | hmac | aes | hex )
+        [_.-]? key | string [ ] key ) [^"'`]* ["']? [^"'`]* \\* ["'`]? $"""
+)
+_SIGNED: Final = re.compile(rb"[0-9!@#$%^*+~=?]")
+
+
+def refuses_string(value: bytes, line: bytes) -> str:
+    """For strings in a syntax that seldom holds a credential: texts, names, and what a program fills in."""
+    if b" " in value and not _ARRAY.match(value):
+        return _refuses_phrase(value, b"")
+    if _FORMATTED.search(value) or WRITTEN.match(value):
+        return "code"
+    if _SIGNED.search(value):
+        return ""
+    return "" if value.isalpha() and value.islower() and _STRONG.search(line[-64:]) else "identifier"
 
 
 #: ``DB_PASSWORD= DB_HOST=db``: in a shell the value is empty, what follows is something else.

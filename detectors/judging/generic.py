@@ -11,7 +11,15 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from unsprawl import lexicon
-from unsprawl.detectors.judging.chosen import CODE, SETTER, TYPE, WRITTEN, is_password_like, refuses_chosen
+from unsprawl.detectors.judging.chosen import (
+    CODE,
+    SETTER,
+    TYPE,
+    WRITTEN,
+    is_password_like,
+    refuses_chosen,
+    refuses_string,
+)
 
 if TYPE_CHECKING:
     from unsprawl.detectors.rules import Rule
@@ -141,6 +149,7 @@ _OTHER_KEY: Final = re.compile(
     | keypress | author (?! iz ) )
     """
 )
+_VERB: Final = re.compile(rb"^(?i:set|with|use)_?(?=[A-Z]|(?<=_))")
 #: ``$password: String!`` declares; ``'Request password' => '…'`` translates.
 _VARIABLE: Final = re.compile(rb"\$\w+[ \t]*:[ \t]*$")
 _TITLE: Final = re.compile(rb"""["'][\w%:]+[ ][^"'=]*["'][ \t]*(?:=>|:|=)[ \t]*["']$""")
@@ -204,9 +213,11 @@ def _refuses_generic(rule: Rule, value: bytes, line: bytes, after: bytes) -> str
         return reason
     if rule.min_entropy:
         return _refuses_drawn(value, line, after) or _refuses_key(value, line)
-    reason = _refuses_key(value, line)
+    reason = _refuses_key(value, line, given=rule.tentative)
     if reason:
         return reason
+    if rule.tentative:
+        return refuses_string(value, line)
     quoted = line[-1:] in b"\"'`" and line != b""
     if rule.identity and value.lower() in _STAND_IN_WORDS and _STAND_IN.search(line[-24:]):
         return "placeholder"
@@ -299,9 +310,12 @@ def _refuses_shape(value: bytes) -> str:
     return ""
 
 
-def _refuses_key(value: bytes, line: bytes) -> str:
+def _refuses_key(value: bytes, line: bytes, *, given: bool = False) -> str:
+    """``given`` says that a function may be called with the value: ``setKey``."""
     found = _KEY_BACKWARDS.match(line[::-1])
     key = found.group(1)[::-1] if found else b""
+    if given:
+        key = _VERB.sub(b"", key)
     lead = line[: len(line) - found.end()] if found else b""
     if _ARN.search(line):
         return "reference"

@@ -82,7 +82,7 @@ def _is_below(file: str, paths: Sequence[Path]) -> bool:
 def _detectors(rules: RuleSet) -> list[ContentDetector]:
     from unsprawl.detectors.detector import ContentDetector
 
-    return [ContentDetector(rules, backend=backend) for backend in ("auto", "fallback")]
+    return [ContentDetector(rules, backend=backend, doubts=True) for backend in ("auto", "fallback")]
 
 
 def _formal(rule: Rule) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _examples(rule: Rule, detectors: Sequence[ContentDetector]) -> Iterator[str]
         if not any(keyword in text.lower() for keyword in rule.keywords):
             yield f"example {number} holds none of the keywords {', '.join(rule.keywords)}"
         for detector in detectors:
-            found = _scan(detector, text)
+            found = _scan(detector, text, doubts=rule.tentative)
             own = [candidate for candidate in found if candidate.rule == rule.id]
             others = {c.rule for c in found if c.rule != rule.id}
             if not own:
@@ -143,13 +143,16 @@ def _examples(rule: Rule, detectors: Sequence[ContentDetector]) -> Iterator[str]
 def _negatives(rule: Rule, detectors: Sequence[ContentDetector]) -> Iterator[str]:
     for number, template in enumerate(rule.negatives, 1):
         text = fill(template, rule.id)
-        if any(candidate.rule == rule.id for detector in detectors for candidate in _scan(detector, text)):
+        found = [one for detector in detectors for one in _scan(detector, text, doubts=rule.tentative)]
+        if any(candidate.rule == rule.id for candidate in found):
             yield f"negative {number} is found"
 
 
-def _scan(detector: ContentDetector, text: str) -> list[Candidate]:
+def _scan(detector: ContentDetector, text: str, *, doubts: bool) -> list[Candidate]:
+    """What is found, with what a filter doubts or without."""
     document = Document(uri="rule:example", body=text.encode(), path="example.txt")
-    return [event for event in detector.scan(document) if isinstance(event, Candidate)]
+    found = [event for event in detector.scan(document) if isinstance(event, Candidate)]
+    return [candidate for candidate in found if doubts or not candidate.doubt]
 
 
 def _slow(rule: Rule) -> Iterator[str]:

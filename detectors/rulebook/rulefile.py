@@ -99,6 +99,7 @@ class _Reader:
             context=words,
             value=freespacing.strip(item.get("value", "")),
             cue=item.get("cue", False),
+            tentative=item.get("tentative", False),
             companions=companions,
             path=self._regex(item.get("path", ""), ("path",)),
             allow=tuple(self._allow(one, index) for index, one in enumerate(item.get("allow", ()))),

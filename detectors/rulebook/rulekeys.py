@@ -58,6 +58,10 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
         "type": "boolean",
         "description": "A word such as key, token or secret must stand beside the context too.",
     },
+    "tentative": {
+        "type": "boolean",
+        "description": "A match is a doubt at best: only the classifier makes a finding of it.",
+    },
     "superset": {**_TEXT, "description": "What Hyperscan searches in place of the pattern."},
     "prefix": {
         **_TEXT,

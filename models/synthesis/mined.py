@@ -82,7 +82,7 @@ class Files:
 def _dressed(draw: random.Random, body: bytes, path: str, package: str) -> LabelledText:
     group, name = f"mined:{package}"[:48], path.removesuffix(".gz").lstrip("/")
     source = name.endswith((".py", ".pm", ".pl", ".js", ".ts", ".vim"))
-    form = draw.choice(("", "", "", "chat", "issue", "wiki", "ci", "mail"))
+    form = draw.choice(("", "", "", "chat", "issue", "issue", "wiki", "ci", "mail"))
     stem = name.rsplit("/", 1)[-1].split(".")[0]
     if form == "chat":
         lines = (

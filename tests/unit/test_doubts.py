@@ -10,6 +10,7 @@ from unsprawl.records import Candidate, Document
 
 HEX = fill("<hex:32>", "doubts")
 DIGITS = "1028997062372465"
+BYTES = "17, 235, 108, 116, 29, 236, 79, 1, 165, 64, 98, 38"
 
 
 @pytest.fixture(scope="module", params=["auto", "fallback"])
@@ -35,6 +36,16 @@ def scan(detector: ContentDetector, text: str) -> list[Candidate]:
         (f'String AES_KEY = "{DIGITS}";\n', DIGITS, "number"),
         ("oauth_token = 'cdefghijklmnopqrstuvwxyzab'\n", "cdefghijklmnopqrstuvwxyzab", "made up"),
         ('"--keystore-password", "lathnewlyxyz",\n', "lathnewlyxyz", "key names something else"),
+        ("self.password = 'muttonbackpass'\n", "muttonbackpass", "identifier"),
+        ("JWT_SECRET=ofwhiteporcelain\n", "ofwhiteporcelain", "words"),
+        ("DB_PASSWORD=red_kettle_hr\n", "red_kettle_hr", "code"),
+        ("password: 'gravel-example'\n", "gravel-example", "placeholder"),
+        ('const passwords = ["kestrel7bridge"];\n', "kestrel7bridge", "unusual syntax"),
+        ('token: "discrepancy",\n', "discrepancy", "unusual syntax"),
+        ('cipher->setKey("93-NOV-DD4");\n', "93-NOV-DD4", "unusual syntax"),
+        ('page.login("ops", "kestrel7bridge");\n', "kestrel7bridge", "unusual syntax"),
+        (f"Secret: []byte{{{BYTES}}},\n", BYTES, "unusual syntax"),
+        ("see /badge.svg?apitoken=jTaAlj7wXr now\n", "jTaAlj7wXr", "unusual syntax"),
     ],
 )
 def test_a_doubt_is_given_to_those_who_ask(
@@ -52,7 +63,10 @@ def test_a_doubt_is_given_to_those_who_ask(
         "token = request.headers.get('x')\n",
         'key = "primary_key_of_the_table"\n',
         "password: ${DB_PASSWORD}\n",
-        "password = your-password-here\n",
+        '"limit_key": "MaxRecords",\n',
+        '"KmsKeyId": {"anyOf": []}\n',
+        'tokens = ["NextToken", "Marker"]\n',
+        "sizes_of_key[] = {16, 24, 32}\n",
     ],
 )
 def test_code_names_references_and_placeholders_are_no_doubts(detector: ContentDetector, text: str) -> None:

@@ -50,7 +50,7 @@ def test_help_takes_less_than_a_third_of_a_second() -> None:
 
 
 #: They stand on torch, which the extra ``train`` brings.
-TRAINING = {"unsprawl.models.export", "unsprawl.models.network", "unsprawl.models.training"}
+TRAINING = {f"unsprawl.models.{name}" for name in ("export", "linear", "network", "training")}
 
 
 def test_every_module_loads_without_a_warning_and_under_one_name() -> None:

@@ -76,6 +76,12 @@ def test_lines_on_which_people_disagree_are_counted_apart():
     assert (one.precision, one.strict, one.alarms, one.shown) == (1.0, 0.5, 0, 1)
 
 
+def test_a_line_with_a_credential_is_no_false_alarm_for_what_else_stands_on_it():
+    rows = (row("T"), row("F"), row("F", value="other4value"))
+    one = figures(Lines(rows, np.array([0.9, 0.9, 0.0])), 0.5)
+    assert (one.hits, one.alarms, one.shown) == (1, 0, 0)
+
+
 def test_thresholds_keep_the_precision_of_their_preset():
     pairs = [("T", 0.5 + number / 200) for number in range(100)] + [
         ("F", number / 100) for number in range(90)
