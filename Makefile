@@ -1,4 +1,4 @@
-# Everything a developer or a visitor does, with python3 (3.11.5 or newer) and make alone.
+# Everything a developer or a visitor does, with python3 (3.11 or newer) and make alone.
 # `make` lists the targets. Another interpreter: make PYTHON=python3.13; another place: make VENV=/path.
 
 PYTHON := python3
@@ -74,8 +74,8 @@ clean:  ## remove what the targets above made
 # The stamps make a second call install nothing; a change of the dependencies makes it install again.
 
 $(VENV)/pyvenv.cfg:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || { \
-	  echo "unsprawl needs Python 3.11.5 or newer; choose one with: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "unsprawl needs Python 3.11 or newer; choose one with: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)

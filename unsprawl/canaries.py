@@ -176,7 +176,10 @@ def _found(
 ) -> Occurrence | str:
     """A sighting at one of the places where it should be, or why there is none. ``old``: one too old."""
     why = old or canary.fault or "no crawl has met it there yet"
-    for uri in [] if canary.fault else _places(canary, before):
+    places = [] if canary.fault else _places(canary, before)
+    if not places and any(canary.stands_at(one.uri) for one in before):
+        why = "the name of its place is masked in the store: write the place as `at`"
+    for uri in places:
         found = _look(source, uri, canary, examiner)
         if isinstance(found, Skipped):
             why = old or found.reason

@@ -23,7 +23,7 @@ RULES = load().rules
 @pytest.fixture(scope="module")
 def detectors() -> Sequence[ContentDetector]:
     rules = load()
-    return [ContentDetector(rules, backend=backend) for backend in ("auto", "fallback")]
+    return [ContentDetector(rules, backend=backend, doubts=True) for backend in ("auto", "fallback")]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.id for rule in RULES])
