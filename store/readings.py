@@ -36,8 +36,7 @@ class Reading:
     @property
     def share(self) -> float | None:
         """Of the units, which part was read wholly."""
-        units = self.complete + self.partial + self.skipped + self.failed
-        return self.complete / units if units else None
+        return _share(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +57,13 @@ class SourceReading:
 
     @property
     def share(self) -> float | None:
-        units = self.complete + self.partial + self.skipped + self.failed
-        return self.complete / units if units else None
+        """Of the units, which part was read wholly."""
+        return _share(self)
+
+
+def _share(read: Reading | SourceReading) -> float | None:
+    units = read.complete + read.partial + read.skipped + read.failed
+    return read.complete / units if units else None
 
 
 @dataclass(frozen=True, slots=True)
