@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -33,27 +32,10 @@ from unsprawl.store.query import (
 )
 from unsprawl.store.risk import Part
 from unsprawl.store.rows import timestamp
-from unsprawl.store.run import Run, begin, read_coverage
+from unsprawl.store.run import Run, RunRecord, begin, read_coverage, read_runs
 from unsprawl.store.sink import CoverageRow
 
 __all__ = ["Filter", "RunRecord", "Store"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """One run as the store remembers it. ``status``: running, complete, incomplete or abandoned."""
-
-    id: str
-    job: str
-    config: str
-    detection: str
-    full: bool
-    status: str
-    started_at: str
-    finished_at: str | None
-    new: int
-    reopened: int
-    gone: int
 
 
 def _now() -> datetime:
@@ -143,18 +125,7 @@ class Store:
     def runs(self) -> list[RunRecord]:
         """All runs, the latest first."""
         with self._lock, faults(self.path):
-            rows = self._connection.execute(
-                "SELECT id, job, config, detection, is_full, status, started_at, finished_at,"
-                " (SELECT count(*) FROM findings WHERE first_run = runs.id), reopened, gone"
-                " FROM runs ORDER BY id DESC"
-            ).fetchall()
-        return [
-            RunRecord(
-                id=str(number), job=job, config=config, detection=detection, full=bool(full), status=status,
-                started_at=started, finished_at=finished, new=new, reopened=reopened, gone=gone,
-            )
-            for number, job, config, detection, full, status, started, finished, new, reopened, gone in rows
-        ]  # fmt: skip
+            return read_runs(self._connection)
 
     def coverage(self, run: str | None = None) -> list[CoverageRow]:
         """The ledger of a run, by default of the latest. Empty when there is no run, or it was pruned."""

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,7 +30,7 @@ from unsprawl.store.sink import Committed, CoverageRow
 if TYPE_CHECKING:
     from unsprawl.store.sink import Sink
 
-__all__ = ["Run", "begin", "read_coverage"]
+__all__ = ["Run", "RunRecord", "begin", "read_coverage", "read_runs"]
 
 _KEEP_COVERAGE: Final = timedelta(days=90)
 #: The ledger's place for what concerns a source and none of its units; no unit id starts with it.
@@ -50,6 +51,23 @@ UPDATE findings SET rule = r.rule, title = r.title, provider = r.provider, secre
   severity = r.severity, confidence = r.confidence, label = r.label, environment = r.environment
 FROM ranked r WHERE r.finding = findings.id AND r.place = 1
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run as the store remembers it. ``status``: running, complete, incomplete or abandoned."""
+
+    id: str
+    job: str
+    config: str
+    detection: str
+    full: bool
+    status: str
+    started_at: str
+    finished_at: str | None
+    new: int
+    reopened: int
+    gone: int
 
 
 class Run:
@@ -356,6 +374,22 @@ def read_coverage(connection: sqlite3.Connection, run: int) -> list[CoverageRow]
     for source, unit, uri, reason, hint, excluded in connection.execute(gaps, (run,)):
         entries[source, unit].gaps.append(Gap(uri, reason, hint, bool(excluded)))
     return aggregate(entries.values())
+
+
+def read_runs(connection: sqlite3.Connection) -> list[RunRecord]:
+    """All runs, the latest first."""
+    rows = connection.execute(
+        "SELECT id, job, config, detection, is_full, status, started_at, finished_at,"
+        " (SELECT count(*) FROM findings WHERE first_run = runs.id), reopened, gone"
+        " FROM runs ORDER BY id DESC"
+    ).fetchall()
+    return [
+        RunRecord(
+            id=str(number), job=job, config=config, detection=detection, full=bool(full), status=status,
+            started_at=started, finished_at=finished, new=new, reopened=reopened, gone=gone,
+        )
+        for number, job, config, detection, full, status, started, finished, new, reopened, gone in rows
+    ]  # fmt: skip
 
 
 def _never(_key: str) -> str | None:

@@ -12,9 +12,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from unsprawl.errors import AuthError, SourceError
+from unsprawl.neighbours import GROUP, SHOWN_COMPANIONS, blocks_of, groups, neighbours, values_of
 from unsprawl.records import (
     Candidate,
     Carried,
@@ -43,11 +44,6 @@ __all__ = ["Examined", "Examiner", "Looked", "defect", "finding_of", "severity_o
 
 _log = logging.getLogger(__name__)
 
-#: Candidates are classified in groups: large enough for the model to gain, small enough to stay flat
-#: when a hostile document holds a million of them.
-_GROUP: Final = 256
-#: Values whose spans lie this near (bytes) may stand in each other's context.
-_NEAR: Final = 1024
 #: Bytes on each side that are shown in clear to whoever asks for it.
 _CLEAR: Final = 256
 _FINDING_DIGITS: Final = 16
@@ -55,11 +51,6 @@ _FINDING_DIGITS: Final = 16
 _REFUSED: Final = 50
 _SHORTEST_REFUSED: Final = 6
 _LONGEST_REFUSED: Final = 4 << 10
-#: Companions that say whose credential it is and where it works. They are shown, and masked nowhere;
-#: all others (key ids, second halves) are treated like the secret itself.
-_SHOWN_COMPANIONS: Final = frozenset(
-    {"account", "database", "expiry", "host", "port", "region", "scheme", "user"}
-)
 
 _LADDER: Final = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 _HARMLESS: Final = frozenset(Label) - {Label.REAL, Label.WEAK}
@@ -166,10 +157,10 @@ class Examiner:
             if found == ():
                 return _NOTHING  # like most
             candidates = self._candidates(document, found, gaps)
-            head = list(islice(candidates, _GROUP + 1))
-            if 0 < len(head) <= _GROUP:
+            head = list(islice(candidates, GROUP + 1))
+            if 0 < len(head) <= GROUP:
                 return Looked(replace(document, body=b""), head, gaps)
-            for group, around in _groups(chain(head, candidates)):
+            for group, around in groups(chain(head, candidates)):
                 verdicts = self.classifier.score([(document, candidate) for candidate in group])
                 for occurrence in self._reported(
                     source, surface, document, group, verdicts, around, account, gaps
@@ -254,7 +245,7 @@ class Examiner:
         account: _Account,
         gaps: list[Gap],
     ) -> Iterator[Occurrence]:
-        blocks = _blocks(around)
+        blocks = blocks_of(around)
         for candidate, verdict in zip(group, verdicts, strict=True):
             exact = candidate.check is not None and candidate.check.exact
             if verdict.confidence < self.min_confidence and not exact:
@@ -264,7 +255,7 @@ class Examiner:
             if candidate.member not in account.attrs:
                 account.attrs[candidate.member] = self._attrs(document, candidate.member, gaps)
             attrs = account.attrs[candidate.member]
-            known = _neighbours(candidate, blocks)
+            known = neighbours(candidate, blocks)
             occurrence = self._occurrence(source, surface, document, candidate, verdict, attrs, known)
             ordinal = account.ordinals.get(occurrence.finding, 0)
             account.ordinals[occurrence.finding] = ordinal + 1
@@ -279,7 +270,7 @@ class Examiner:
         fingerprint = self.keys.fingerprint(candidate.secret)
         if fingerprint not in account.refused:
             inner = f"!/{candidate.member}" if candidate.member else ""
-            uri = self.redactor.text(_place(document, candidate.start).uri + inner, _values(candidate))
+            uri = self.redactor.text(_place(document, candidate.start).uri + inner, values_of(candidate))
             name = self.keys.name(source, document.uri)
             confidence = round(verdict.confidence, 4)
             account.refused[fingerprint] = Refused(
@@ -367,7 +358,7 @@ class Examiner:
             views=candidate.views,
             attrs=self.redactor.attrs({**attrs, **place.attrs, **_parts(document, candidate)}, known),
             companions={
-                name: masked(value.text()) if name in _SHOWN_COMPANIONS else value.preview
+                name: masked(value.text()) if name in SHOWN_COMPANIONS else value.preview
                 for name, value in candidate.companions.items()
             },
             author=masked(place.author) if place.author else None,
@@ -391,44 +382,6 @@ class Examiner:
         values = {"secret": candidate.secret.reveal()}
         values |= {f"companion.{name}": value.reveal() for name, value in candidate.companions.items()}
         return seal(self.keys, finding.encode(), msgspec.msgpack.encode(values))
-
-
-_Blocks: TypeAlias = "dict[tuple[str, int], list[Candidate]]"
-
-
-def _groups(candidates: Iterator[Candidate]) -> Iterator[tuple[list[Candidate], list[Candidate]]]:
-    """Groups of candidates, each with all that may stand near one of them: the groups on both sides too."""
-    before: list[Candidate] = []
-    group = list(islice(candidates, _GROUP))
-    while group:
-        after = list(islice(candidates, _GROUP))
-        yield group, before + group + after
-        before, group = group, after
-
-
-def _blocks(candidates: Iterable[Candidate]) -> _Blocks:
-    """The candidates by the stretches of ``_NEAR`` bytes that they touch."""
-    blocks: _Blocks = {}
-    for candidate in candidates:
-        for block in range(candidate.start // _NEAR, candidate.end // _NEAR + 1):
-            blocks.setdefault((candidate.member, block), []).append(candidate)
-    return blocks
-
-
-def _neighbours(candidate: Candidate, blocks: _Blocks) -> list[Secret]:
-    """The values that may stand in what is stored about ``candidate``: its own, and those around it."""
-    known = _values(candidate)
-    low, high = candidate.start - _NEAR, candidate.end + _NEAR
-    for block in range(low // _NEAR, high // _NEAR + 1):
-        for other in blocks.get((candidate.member, block), ()):
-            if other is not candidate and other.start < high and other.end > low:
-                known += _values(other)
-    return list(dict.fromkeys(known))
-
-
-def _values(candidate: Candidate) -> list[Secret]:
-    halves = [value for name, value in candidate.companions.items() if name not in _SHOWN_COMPANIONS]
-    return [candidate.secret, *halves]
 
 
 def _place(document: Document, start: int) -> Document:
