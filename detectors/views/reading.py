@@ -12,6 +12,7 @@ from unsprawl.detectors.views.edits import Edit, merged, windows
 from unsprawl.detectors.views.encoded import decoded
 from unsprawl.detectors.views.packed import hexadecimal, unpacked
 from unsprawl.detectors.views.telling import EDITORS
+from unsprawl.detectors.views.wraps import wraps
 
 __all__ = ["Editor", "Locate", "Reading", "Touched", "edits", "readings"]
 
@@ -58,14 +59,14 @@ def edits(
     if data.find(0, 0, _HEAD) >= 0:
         return own(data) if own else []  # no text that anybody escaped
     if not clues and not own:
-        return [] if made else logs.wraps(data, shown=log)
+        return [] if made else wraps(data, shown=log)
     blocks: dict[Coding, set[int]] = {}
     for offset, coding in clues:
         if coding in EDITORS:
             blocks.setdefault(coding, set()).add(offset // _BLOCK)
     rows = [_near(data, EDITORS[coding], found) for coding, found in sorted(blocks.items())]
     if not made:
-        rows.append(logs.wraps(data, shown=log or "logs" in blocks))
+        rows.append(wraps(data, shown=log or "logs" in blocks))
     found = merged(rows)
     # The container knows better what its member says: its edits win.
     return merged([own(data), found], first_wins=True) if own else found

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from unsprawl.detectors.detector import ContentDetector
-from unsprawl.detectors.views.logs import wraps
 from unsprawl.detectors.views.telling import EDITORS
+from unsprawl.detectors.views.wraps import wraps
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document
 

@@ -1,0 +1,75 @@
+"""Lines that were broken within a token: which are joined, and that the quick way finds them all."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unsprawl.detectors.views.wraps import _FULL, _full_lines, _likely, wraps
+
+_PREFIXES = (
+    "",
+    "2026-05-01T10:00:00.1234567Z ",
+    "2026-05-01 10:00:00,123 ",
+    "[2026-05-01T10:00:00] ",
+    "10.1.2.3 | ",
+    "web-1 | ",
+    "\x1b_bk;t=1\x07",
+)
+_STARTS = (
+    "10.1.2.34 - -",
+    "1.2",
+    "10.20.30",
+    "123.45.x",
+    "2026-05-01",
+    "x1",
+    "a.b",
+    "[w",
+    "\x1b[33m",
+    "9",
+    " ",
+)
+_ENDS = (
+    "works.",
+    "v6.0.",
+    "abcdefgh",
+    "abcdefghijkl.",
+    "e87d488277852a59a5",
+    "=",
+    "\r",
+    "x\r",
+    "abcdefgh1234\r",
+    ")",
+)
+
+_LINE = st.builds(
+    lambda prefix, start, middle, end: prefix + start + middle + end,
+    st.sampled_from(_PREFIXES),
+    st.sampled_from(_STARTS),
+    st.sampled_from(("", "a b" * 20, "x" * 71, "y" * 80, "words and words " * 4)),
+    st.sampled_from(_ENDS),
+)
+
+
+@given(st.lists(_LINE, max_size=12))
+def test_the_quick_way_finds_every_full_line(lines: list[str]) -> None:
+    text = "\n".join(lines).encode()
+    slow = [found.span() for found in _FULL.finditer(text)]
+    assert [found.span() for end in _likely(text) if (found := _FULL.match(text, end))] == slow
+    # The quick way is taken from 64 KiB on; what stands below has no part in it.
+    long = text + b"\n" + b"- -\n" * (16 << 10)
+    assert [found.span() for found in _full_lines(long) if found.end() <= len(text)] == slow
+
+
+def test_a_sentence_that_fills_its_line_is_not_joined_with_the_next() -> None:
+    stamp = "2026-05-01T10:00:00.1234567Z "
+    sentence = "The bounds are clipped to lie between zero and the length of what is looked".ljust(71, "x")
+    text = f"{stamp}{sentence} inclusive.\n{stamp}Downloading\n".encode()
+    assert wraps(text, shown=True) == []
+    token = f"{stamp}{'x' * 60} ab12cd34ef56gh78.\n{stamp}ij90kl12\n".encode()
+    assert [edit.view for edit in wraps(token, shown=True)] == ["log"]
+
+
+def test_a_line_with_a_time_does_not_go_on_one_without() -> None:
+    text = f"{'y' * 80} e87d488277852a59a5\n2026-05-01T10:00:00.1234567Z abc123\n".encode()
+    assert wraps(text, shown=True) == []
