@@ -136,6 +136,8 @@ def executors(
 
     ``apart``: each tenant has threads of its own, so that none waits for the limits of another.
     """
+    # A worker has one thread for its sums, and to start others costs it a tenth of a second.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     examiner(steps.detection)  # forked workers share what is loaded before
     count = jobs or os.cpu_count() or 1
     placed = {source.reads_in for source in sources}
