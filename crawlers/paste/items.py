@@ -14,8 +14,9 @@ import msgspec
 
 from unsprawl.records import Cursor, Diagnosis, Document, Skipped
 
-__all__ = ["Feed", "Item", "Listing", "State", "digest", "moment", "seconds", "tail", "unseen"]
+__all__ = ["Feed", "Item", "Listing", "State", "digest", "moment", "seconds", "span", "tail", "unseen"]
 
+_SPANS: Final = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 #: Keys of pastes that a cursor remembers beside those of the last listing: when newer ones are deleted,
 #: older ones are listed again.
 _REMEMBERED: Final = 500
@@ -178,6 +179,16 @@ def seconds(duration: str) -> float:
     if match is None:
         raise ValueError(duration)
     return float(int(match[1]) * _UNITS[match[2]])
+
+
+def span(items: Iterable[Item]) -> str:
+    """`` of the last 3 hours``: how far back a listing reaches; nothing where no item has a time."""
+    times = [item.at for item in items if item.at is not None]
+    if not times:
+        return ""
+    length = max(times) - min(times)
+    unit, name = next((unit, name) for unit, name in _SPANS if length >= 2 * unit or unit == 1)
+    return f" of the last {length / unit:.0f} {name}"
 
 
 def moment(at: float | None) -> datetime | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from unsprawl.crawlers.paste.items import Item, Listing, tail
+from unsprawl.crawlers.paste.items import Item, Listing, span, tail
 from unsprawl.crawlers.paste.web import Web
 from unsprawl.errors import AuthError, UnreadableError
 from unsprawl.records import Diagnosis, Document, Skipped
@@ -73,9 +73,11 @@ class Pastebin:
 
     def diagnose(self) -> Iterator[Diagnosis]:
         listing = self.listing(None, "")
-        span = _span(listing)
+        reach = span(listing.items)
         yield Diagnosis(
-            f"{self.site} lists {len(listing.items)} pastes{span}", bool(listing.items), "" if span else _HINT
+            f"{self.site} lists {len(listing.items)} pastes{reach}",
+            bool(listing.items),
+            "" if reach else _HINT,
         )
 
     def _json(self, path: str, params: dict[str, str]) -> Any:
@@ -119,8 +121,3 @@ def _number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return None
-
-
-def _span(listing: Listing) -> str:
-    times = [item.at for item in listing.items if item.at is not None]
-    return f" of the last {max(times) - min(times):.0f} s" if times else ""

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urljoin
 
-from unsprawl.crawlers.paste.items import Item, Listing, digest, moment, tail
+from unsprawl.crawlers.paste.items import Item, Listing, digest, moment, span, tail
 from unsprawl.crawlers.paste.web import Web
 from unsprawl.errors import UnreadableError
 from unsprawl.records import Audience, Diagnosis, Document, Skipped
@@ -94,10 +94,10 @@ class Syndication:
 
     def diagnose(self) -> Iterator[Diagnosis]:
         listing = self.listing(None, "")
-        times = [item.at for item in listing.items if item.at is not None]
-        span = f" of the last {(max(times) - min(times)) / 3600:.1f} hours" if times else ""
         hint = "look at least twice in that time (`every`), or what lies between goes by unseen"
-        yield Diagnosis(f"the feed shows {len(listing.items)} entries{span}", bool(listing.items), hint)
+        yield Diagnosis(
+            f"the feed shows {len(listing.items)} entries{span(listing.items)}", bool(listing.items), hint
+        )
 
     def _item(self, entry: Entry) -> Item:
         link = urljoin(self._web.base, entry.link) if entry.link else ""

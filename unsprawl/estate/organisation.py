@@ -66,6 +66,7 @@ class Organisation:
     chat_url: str
     registry: str
     """Which registry serves: ``docker-registry`` or ``built in``."""
+    pastes: PasteServer
 
     def environment(self) -> dict[str, str]:
         """The present environment with ``env`` on top and nobody's own cloud settings."""
@@ -223,7 +224,7 @@ def _organisation(
         _CANARY_VARIABLE: canary(),
         "NO_PROXY": "127.0.0.1,localhost",
     }
-    return Organisation(directory, config, store, env, s3_url, registry_url, chat_url, registry)
+    return Organisation(directory, config, store, env, s3_url, registry_url, chat_url, registry, pastes)
 
 
 def _fill_buckets(storage: S3Server) -> None:
