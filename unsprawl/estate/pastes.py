@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from unsprawl.estate.paste_server import PasteServer
-from unsprawl.estate.planted import values
+from unsprawl.estate.planted import PLANTED, values
 
 __all__ = ["fill_pastes", "stranger_posts"]
 
@@ -26,9 +26,10 @@ def fill_pastes(server: PasteServer) -> PasteServer:
 
 
 def stranger_posts(server: PasteServer, number: int, at: float) -> None:
-    """One more paste at ``at`` (seconds since 1970): every sixth holds our script again."""
+    """One more paste at ``at`` (seconds since 1970): every sixth holds another token of ours."""
     if number % 6 == 2:
-        server.post(f"# copy {number}\n{_script()}", at, title="again", syntax="bash")
+        ours = [one.value for one in PLANTED if one.name.startswith("token")]
+        server.post(f"{ours[number // 6 % len(ours)]}\n", at, title=f"drawer {number}")
     else:
         server.post(
             f"{number + 2} apples, {number * 10} g of sugar\n", at, title=f"cake {number}", author="cook"
