@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from pathlib import PurePath
-from typing import Annotated, Any, BinaryIO, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -29,7 +29,6 @@ from unsprawl.crawlers.layouts import layout_of
 from unsprawl.crawlers.walk import EXCLUDED, Entry, Folder, Rules, as_uri, entry_of, kind_of, unreadable, walk
 from unsprawl.errors import UnreadableError
 from unsprawl.globs import matches
-from unsprawl.oci.saved import SavedImages, may_be_layer, saved_tar
 from unsprawl.records import (
     Cursor,
     Diagnosis,
@@ -43,12 +42,15 @@ from unsprawl.records import (
     Unit,
 )
 
+if TYPE_CHECKING:
+    from unsprawl.oci.saved import SavedImages
+
 __all__ = ["FilesSource"]
 
 #: Bodies up to this are read whole; larger ones are streamed.
 _WHOLE_BYTES: Final = 4 << 20
 #: A unit holds this many files or bytes at most; a larger file is a unit of its own.
-_UNIT_FILES: Final = 64
+_UNIT_FILES: Final = 256
 _UNIT_BYTES: Final = 8 << 20
 #: What ``-`` among the paths means.
 _STDIN: Final = "-"
@@ -212,6 +214,8 @@ class FilesSource:
 
     def _of_archive(self, path: str, member: str) -> Mapping[str, Json]:
         """What is known of a member where the file holds saved images: its layer, and what hides it."""
+        from unsprawl.oci.saved import may_be_layer, saved_tar
+
         if not may_be_layer(member):
             return {}
         if self._saved is None or self._saved[0] != path:

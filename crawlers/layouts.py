@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unsprawl.errors import SourceError
-from unsprawl.oci.saved import SavedImages, SavedLayer, is_layout, saved_folder
 from unsprawl.records import Json
+
+if TYPE_CHECKING:
+    from unsprawl.oci.saved import SavedImages, SavedLayer
 
 __all__ = ["Layout", "layout_of"]
 
@@ -43,6 +46,8 @@ def layout_of(folder: str) -> Layout | None:
     """The layout that a folder of blobs (with a slash behind) belongs to, None when it is another folder."""
     if not folder.endswith(_BLOBS):
         return None
+    from unsprawl.oci.saved import is_layout
+
     top = Path(folder).parents[1]
     try:
         changed = (top / "index.json").stat().st_mtime_ns
@@ -53,4 +58,6 @@ def layout_of(folder: str) -> Layout | None:
 
 @lru_cache(maxsize=4)
 def _saved(top: Path, _changed: int) -> SavedImages:
+    from unsprawl.oci.saved import saved_folder
+
     return saved_folder(top)

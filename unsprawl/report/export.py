@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from unsprawl.errors import ConfigError
 from unsprawl.records import Gap
 from unsprawl.report import escape
 from unsprawl.report.cases import Row, Tally, gather, place, tally
 from unsprawl.report.wording import counted, severities
-from unsprawl.store.playbook import Playbook
 from unsprawl.store.rows import FIELDS
 from unsprawl.store.sink import CoverageRow
+
+if TYPE_CHECKING:
+    from unsprawl.store.playbook import Playbook
 
 __all__ = [
     "FORMATS",
