@@ -15,32 +15,31 @@ from unsprawl.estate.pastes import stranger_posts
 from unsprawl.estate.planted import PLANTED
 
 COMMAND = [sys.executable, "-m", "unsprawl", "demo", "--serve"]
+TYPED = ("cd ", "unsprawl ", "grep ", "echo ")
 
 
 def test_what_it_says_can_be_typed(tmp_path: Path) -> None:
     folder = tmp_path / "a cme"
-    served = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert served.stdout is not None
-        told = []
-        while "may be deleted" not in (line := served.stdout.readline()):
-            assert line, served.stderr and served.stderr.read()
-            told.append(line.partition("#")[0].strip())
-        typed = [
-            line
-            for line in told
-            if line.startswith(("cd ", "unsprawl ", "grep ", "echo ")) and "watch" not in line
-        ]
-        assert len(typed) == 8
-        watch = "unsprawl watch acme.yaml --once --format table"
-        script = "\n".join((*typed, watch))
-        plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(["bash", "-c", script], env=plain, capture_output=True, text=True, check=False)
-    finally:
-        served.send_signal(signal.SIGINT)
-        rest, errors = served.communicate(timeout=30)
+    ) as served:
+        try:
+            assert served.stdout is not None
+            told = []
+            while "may be deleted" not in (line := served.stdout.readline()):
+                assert line, served.stderr and served.stderr.read()
+                told.append(line.partition("#")[0].strip())
+            typed = [line for line in told if line.startswith(TYPED) and "watch" not in line]
+            assert len(typed) == 8
+            script = "\n".join((*typed, "unsprawl watch acme.yaml --once --format table"))
+            plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+            done = subprocess.run(
+                ["bash", "-c", script], env=plain, capture_output=True, text=True, check=False
+            )
+            served.send_signal(signal.SIGINT)
+            rest, errors = served.communicate(timeout=60)
+        finally:
+            served.kill()
     assert "New        42" in done.stdout, done.stdout + done.stderr
     assert "New        1" in done.stdout
     assert "hit " in done.stdout + done.stderr

@@ -13,6 +13,7 @@ from typing import Final
 from unsprawl.errors import ConfigError, ExitCode
 from unsprawl.estate.organisation import Organisation, start
 from unsprawl.estate.pastes import stranger_posts
+from unsprawl.placeholders import fill
 
 __all__ = ["serve"]
 
@@ -29,7 +30,7 @@ Acme is open, on this machine only, until you press Ctrl-C here. In another term
   unsprawl crawl acme.yaml               # the first night
   unsprawl findings list --config acme.yaml --format table
 
-  echo "DB_PASSWORD=$(openssl rand -base64 12)" >> laptop/shop/.env
+  echo "DB_PASSWORD={password}" >> laptop/shop/.env
   unsprawl crawl acme.yaml               # the second night reads that one file
 
   grep GITHUB_TOKEN laptop/shop/.env | cut -d= -f2 > leaked.txt
@@ -54,7 +55,14 @@ def serve(
         raise ConfigError(f"{folder} is no empty folder", hint="name one that does not exist yet")
     with start(folder) as acme:
         _write_environment(acme)
-        say(_WELCOME.format(folder=shlex.quote(str(acme.directory)), env=_ENV, every=_EVERY))
+        say(
+            _WELCOME.format(
+                folder=shlex.quote(str(acme.directory)),
+                env=_ENV,
+                every=_EVERY,
+                password=fill("<alnum:20>", seed="open day"),
+            )
+        )
         sys.stdout.flush()
         try:
             for number in itertools.count():
