@@ -77,8 +77,8 @@ def test_the_path_is_what_was_typed_and_the_uri_is_not(
         assert documents[0].uri == (tmp_path / "src/b.py").as_uri()
 
 
-def test_units_hold_64_files_or_8_mib_and_big_files_stand_alone(tmp_path: Path) -> None:
-    for index in range(130):
+def test_units_hold_256_files_or_8_mib_and_big_files_stand_alone(tmp_path: Path) -> None:
+    for index in range(514):
         (tmp_path / f"{index:03}").write_bytes(b"x")
     for name in ("z1", "z2", "z3"):
         with (tmp_path / name).open("wb") as file:
@@ -87,7 +87,7 @@ def test_units_hold_64_files_or_8_mib_and_big_files_stand_alone(tmp_path: Path) 
         file.truncate(9 << 20)
     units = [unit for unit in source(tmp_path).units(never) if isinstance(unit, Unit)]
     names = [[entry[0] for folder in unit.data["folders"] for entry in folder.entries] for unit in units]
-    assert sorted(map(len, names)) == [1, 1, 4, 64, 64]
+    assert sorted(map(len, names)) == [1, 1, 4, 256, 256]
     assert ["huge"] in names
     assert sorted(chain(*names)) == sorted(path.name for path in tmp_path.iterdir())
     assert {unit.parents for unit in units} == {(tmp_path.as_uri() + "/",)}
@@ -109,7 +109,7 @@ def test_a_file_given_twice_or_within_a_given_folder_is_read_once(tmp_path: Path
 
 
 def test_many_single_files_share_units(tmp_path: Path) -> None:
-    plant(tmp_path, *(f"d{index}/f" for index in range(100)))
+    plant(tmp_path, *(f"d{index}/f" for index in range(300)))
     units = [unit for unit in source(*sorted(tmp_path.glob("*/f"))).units(never) if isinstance(unit, Unit)]
     assert len(units) == 2
     assert {unit.parents for unit in units} == {("file:",)}
