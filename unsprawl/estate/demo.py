@@ -37,13 +37,7 @@ def run(*, keep: bool = False, directory: Path | None = None) -> int:
                 if keep
                 else stack.enter_context(tempfile.TemporaryDirectory(prefix="unsprawl-demo-"))
             )
-        try:
-            acme = stack.enter_context(start(directory))
-        except ModuleNotFoundError as missing:
-            raise UnsprawlError(
-                f"the demonstration needs the package {missing.name}", hint="pip install 'unsprawl[demo]'"
-            ) from None
-        code = _Show(acme).run()
+        code = _Show(stack.enter_context(start(directory))).run()
         if keep:
             _say(f"Kept in {directory}. Its servers stop now; the store can still be looked at.")
         return code

@@ -6,7 +6,6 @@ import itertools
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -41,12 +40,7 @@ Nothing here was ever issued by anybody. The folder stays when Acme closes; it m
 """
 
 
-def serve(
-    folder: Path,
-    *,
-    say: Callable[[str], object] = sys.stdout.write,
-    rest: Callable[[float], None] = time.sleep,
-) -> int:
+def serve(folder: Path) -> int:
     """Keep the organisation open in ``folder`` until Ctrl-C; what is there already is left as it is.
 
     Raises ``ConfigError`` when the folder holds something else.
@@ -55,21 +49,14 @@ def serve(
         raise ConfigError(f"{folder} is no empty folder", hint="name one that does not exist yet")
     with start(folder) as acme:
         _write_environment(acme)
-        say(
-            _WELCOME.format(
-                folder=shlex.quote(str(acme.directory)),
-                env=_ENV,
-                every=_EVERY,
-                password=fill("<alnum:20>", seed="open day"),
-            )
-        )
-        sys.stdout.flush()
+        place, password = shlex.quote(str(acme.directory)), fill("<alnum:20>", seed="open day")
+        _say(_WELCOME.format(folder=place, env=_ENV, every=_EVERY, password=password))
         try:
             for number in itertools.count():
-                rest(_EVERY)
+                time.sleep(_EVERY)
                 stranger_posts(acme.pastes, number, time.time())
         except KeyboardInterrupt:
-            say("\nAcme is closed.\n")
+            _say("\nAcme is closed.\n")
     return int(ExitCode.CLEAN)
 
 
@@ -80,3 +67,8 @@ def _write_environment(acme: Organisation) -> None:
     (acme.directory / _ENV).write_text(
         "\n".join((*lines, f'export PATH={program}:"$PATH"', "")), encoding="utf-8"
     )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -19,7 +19,9 @@ def fill_pastes(server: PasteServer) -> PasteServer:
         for number in range(30):
             text = f"{number} eggs, {number * 50} g of flour, stir for {number} minutes\n"
             server.post(text, _POSTED + 60 * number, title=f"pancakes {number}", author="cook")
-        server.post(_script(), _POSTED + 700, title="lol", syntax="bash")
+        token = values()["token in a snippet, posted by somebody"]
+        script = f"found on an old laptop\n#!/bin/sh\nexport GITHUB_TOKEN={token}\nmake release\n"
+        server.post(script, _POSTED + 700, title="lol", syntax="bash")
         offer = "customers of acme.internal, fresh, 40k rows, contact me\n"
         server.post(offer, _POSTED + 1300, title="selling")
     return server
@@ -34,8 +36,3 @@ def stranger_posts(server: PasteServer, number: int, at: float) -> None:
         server.post(
             f"{number + 2} apples, {number * 10} g of sugar\n", at, title=f"cake {number}", author="cook"
         )
-
-
-def _script() -> str:
-    token = values()["token in a snippet, posted by somebody"]
-    return f"found on an old laptop\n#!/bin/sh\nexport GITHUB_TOKEN={token}\nmake release\n"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
+from unsprawl.errors import UnsprawlError
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -50,10 +52,15 @@ class S3Server:
 
 @contextlib.contextmanager
 def s3_server(port: int = 0) -> Iterator[S3Server]:
-    """Serve on 127.0.0.1 while the context is open, with empty storage."""
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-    from moto.s3.models import s3_backends
-    from werkzeug.serving import WSGIRequestHandler, make_server
+    """Serve on 127.0.0.1 while the context is open, with empty storage. ``UnsprawlError`` without moto."""
+    try:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+        from moto.s3.models import s3_backends
+        from werkzeug.serving import WSGIRequestHandler, make_server
+    except ModuleNotFoundError as missing:
+        raise UnsprawlError(
+            f"the demonstration needs the package {missing.name}", hint="pip install 'unsprawl[demo]'"
+        ) from None
 
     class Quiet(WSGIRequestHandler):
         protocol_version = "HTTP/1.1"
