@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
+from unsprawl.detectors.matching.drawn import is_drawn
 from unsprawl.detectors.matching.pattern import LONGEST, Shape
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
@@ -134,7 +135,12 @@ class Confirmer:
                 if end == limit < size and not strict and end - start < LONGEST:
                     match = search(data, start, min(size, start + LONGEST)) or match
                     end = match.end()
-                found.append(self._match(match, start, end))
+                made = self._match(match, start, end)
+                if self.rule.drawn and not is_drawn(data[made.start : made.end]):
+                    # Its text may hold the name before a value that is one.
+                    position = start + 1
+                    continue
+                found.append(made)
                 position = max(end, start + 1)
         return found
 

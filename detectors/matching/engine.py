@@ -1,8 +1,9 @@
 """All rules over one text: hits from an automaton, matches from the confirmation.
 
-Rules are of two classes. Those whose pattern holds a literal run in the main automaton. The
-few without one would slow it down for all (two of them cost half the scan of five hundred): they run
-only within ``GATE`` bytes of one of their keywords.
+Rules are of three classes. Those whose pattern holds a literal run in the main automaton. Those for a drawn
+value behind a name run where drawn values stand (``drawn.py``). The few without a literal would slow the
+automaton down for all (two of them cost half the scan of five hundred): they run only within ``GATE`` bytes
+of one of their keywords.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from unsprawl.detectors.cache import default_folder
 from unsprawl.detectors.matching.confirm import Confirmer, Match, Tally, Window
+from unsprawl.detectors.matching.drawn import excerpt, in_run, located
 from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
+from unsprawl.detectors.rulebook.contextual import reach
 from unsprawl.detectors.rules import RuleSet
 from unsprawl.detectors.views.clues import Clue, Mark, marks, telling
 from unsprawl.detectors.views.telling import GUARDS, TELLING
@@ -27,6 +30,8 @@ __all__ = ["GATE", "Engine", "Match", "Sight", "Tally"]
 #: How far from its keyword a rule without a literal of its own may match, in bytes.
 GATE: Final = 8 << 10
 _SHORTEST_KEYWORD: Final = 3
+#: A text up to this size, in bytes, is searched as it is.
+_SHORT: Final = 256
 #: Places of one stretch that are named, in bytes.
 _STEP: Final = 128
 
@@ -112,6 +117,8 @@ _NOTHING: Final = Sight({}, ())
 
 
 _Found = dict[int, tuple[list[Window], bool]]
+#: For each expression that hit: where its hits end.
+_Hits = Mapping[int, Sequence[Sequence[int]]]
 
 
 class _Finder(Protocol):
@@ -140,41 +147,53 @@ class _HyperscanFinder:
         from unsprawl.detectors.matching.hyper import Automaton
 
         self._confirmers = confirmers
-        self._main = [number for number in range(len(confirmers)) if number not in set(gated)]
+        rules = [confirmer.rule for confirmer in confirmers]
+        plain = [number for number in range(len(rules)) if number not in set(gated)]
+        self._main = [number for number in plain if not rules[number].drawn]
+        self._drawn = [number for number in plain if rules[number].drawn]
         self._side = gated
+        self._back = max((reach(rules[number].context) for number in self._drawn), default=0)
         self._words = list(_words_of(confirmers, gated))
-        expressions = [_expression(confirmers[number]) for number in self._main]
+        expressions = self._expressions(self._main)
         expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
         self._telling = [(coding, GUARDS.get(pattern)) for coding, pattern in TELLING]
         expressions += [(pattern, coding) for coding, pattern in TELLING]
-        self._encoded = telling(confirmer.rule for confirmer in confirmers)
-        self._automaton = Automaton(expressions, cache, self._quoted_marks, self._encoded.key)
-        self._side_automaton = (
-            Automaton([_expression(confirmers[number]) for number in gated], cache) if gated else None
-        )
+        self._encoded = telling(rules)
+        spaced, key = (lambda: _quoted_marks(self._spaced_marks)), self._encoded.key
+        self._automaton = Automaton(expressions, cache, spaced, f"{key} spaced")
+        in_runs, expressions = (lambda: _quoted_marks(self._run_marks)), self._expressions(self._drawn)
+        self._drawn_automaton = Automaton(expressions, cache, in_runs, key)
+        self._side_automaton = Automaton(self._expressions(gated), cache) if gated else None
+
+    def _expressions(self, numbers: Iterable[int]) -> list[tuple[str, str]]:
+        return [_expression(self._confirmers[number]) for number in numbers]
+
+    # Ten thousand, and most runs meet none of them.
+    @cached_property
+    def _spaced_marks(self) -> list[Mark]:
+        return [mark for mark in marks(self._encoded) if mark.coding == "logs"]
 
     @cached_property
-    def _marks(self) -> list[Mark]:
-        # Ten thousand, and most runs meet none of them.
-        return marks(self._encoded)
-
-    def _quoted_marks(self) -> list[tuple[str, str]]:
-        return [(_quoted(mark.core.decode()), "keyword") for mark in self._marks]
+    def _run_marks(self) -> list[Mark]:
+        return [mark for mark in marks(self._encoded) if mark.coding != "logs"]
 
     def look(self, data: bytes) -> Sight:
-        hits = self._automaton.hits(data)
-        if not hits:
-            return _NOTHING
-        size = len(data)
         found: _Found = {}
         clues: list[Clue] = []
+        if hits := self._automaton.hits(data):
+            self._look(data, hits, found, clues)
+        if drawn := self._drawn_hits(data):
+            self._look_drawn(data, drawn, found, clues)
+        return Sight(found, clues) if found or clues else _NOTHING
+
+    def _look(self, data: bytes, hits: _Hits, found: _Found, clues: list[Clue]) -> None:
         gates: dict[int, list[Window]] = {}
         rules = len(self._main)
         edited = rules + len(self._words)
-        encoded = edited + len(self._telling)
+        spaced = edited + len(self._telling)
         for index, stretches in hits.items():
-            if index >= encoded:
-                _, width, coding = self._marks[index - encoded]
+            if index >= spaced:
+                _, width, coding = self._spaced_marks[index - spaced]
                 clues += [Clue(end - width, coding) for ends in stretches for end in ends if end >= width]
             elif index >= edited:
                 coding, guard = self._telling[index - edited]
@@ -189,12 +208,36 @@ class _HyperscanFinder:
                     gates.setdefault(number, []).extend(_gate(first, last) for first, last in stretches)
             else:
                 number = self._main[index]
-                shape = self._confirmers[number].shape
-                around = ((first - shape.back, last + shape.ahead, last) for first, last in stretches)
-                found[number] = (_merged(around, size), False)
+                found[number] = (self._windows(number, stretches, len(data)), False)
         if gates:
             self._search_gates(data, gates, found)
-        return Sight(found, clues)
+
+    def _drawn_hits(self, data: bytes) -> _Hits:
+        """The hits among drawn values. A short text is searched as it is."""
+        if excerpt is None or len(data) < _SHORT:
+            return self._drawn_automaton.hits(data)
+        taken = excerpt(data, self._back)
+        hits = self._drawn_automaton.hits(taken[0]) if taken[0] else {}
+        return {index: [*located(found, taken)] for index, found in hits.items()}
+
+    def _look_drawn(self, data: bytes, hits: _Hits, found: _Found, clues: list[Clue]) -> None:
+        rules = len(self._drawn)
+        for index, stretches in hits.items():
+            if index < rules:
+                number = self._drawn[index]
+                found[number] = (self._windows(number, stretches, len(data)), False)
+            else:
+                _, width, coding = self._run_marks[index - rules]
+                clues += [
+                    Clue(end - width, coding)
+                    for ends in stretches
+                    for end in ends
+                    if end >= width and in_run(data, end - 1)
+                ]
+
+    def _windows(self, number: int, stretches: Iterable[Sequence[int]], size: int) -> list[Window]:
+        shape = self._confirmers[number].shape
+        return _merged(((first - shape.back, last + shape.ahead, last) for first, last in stretches), size)
 
     def _search_gates(self, data: bytes, gates: Mapping[int, list[Window]], found: _Found) -> None:
         """The rules without a literal, where one of their keywords is near."""
@@ -204,10 +247,7 @@ class _HyperscanFinder:
         for low, high, _ in _merged((gate for stretches in merged.values() for gate in stretches), len(data)):
             for index, stretches in self._side_automaton.hits(view[low:high]).items():
                 number = self._side[index]
-                back, ahead = self._confirmers[number].shape.back, self._confirmers[number].shape.ahead
-                around = _merged(
-                    ((low + a - back, low + b + ahead, low + b) for a, b in stretches), len(data)
-                )
+                around = self._windows(number, ((low + a, low + b) for a, b in stretches), len(data))
                 inside = _common(around, merged.get(number, []))
                 if inside:
                     found.setdefault(number, ([], True))[0].extend(inside)
@@ -248,7 +288,7 @@ class _KeywordFinder:
             for core, places in self._cores.places(data).items()
             for mark in self._marks[core]
             for _, end in places
-            if end >= mark.width
+            if end >= mark.width and (mark.coding == "logs" or in_run(data, end - 1))
         ]
         clues += [Clue(end, coding) for coding, end in telling_places(data)]
         return Sight(found, clues)
@@ -266,6 +306,10 @@ def _words_of(
 
 def _expression(confirmer: Confirmer) -> tuple[str, str]:
     return confirmer.shape.expression, f"{confirmer.rule.place}: rule '{confirmer.rule.id}'"
+
+
+def _quoted_marks(found: Iterable[Mark]) -> list[tuple[str, str]]:
+    return [(_quoted(mark.core.decode()), "keyword") for mark in found]
 
 
 def _quoted(word: str) -> str:

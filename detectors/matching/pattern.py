@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from unsprawl.detectors.cache import recall, remember
 
-__all__ = ["LONGEST", "Shape", "shape", "shapes"]
+__all__ = ["LONGEST", "Made", "Shape", "made_of", "shape", "shapes"]
 
 #: Raise it when the same pattern gets another shape.
 _FORMAT: Final = 2
@@ -105,6 +105,42 @@ def shapes(patterns: Sequence[tuple[str, str]], folder: Path | None) -> list[Sha
     if folder is not None:
         remember(folder, name, msgspec.msgpack.encode(made))
     return made
+
+
+class Made(NamedTuple):
+    """The bytes that matches are made of, the fewest of one match, and whether each may have a digit."""
+
+    bytes: frozenset[int]
+    least: int
+    digits: bool
+
+
+def made_of(pattern: str) -> Made | None:
+    """What the matches of ``pattern`` are made of; None for syntax that is not read here."""
+    try:
+        return _made_of(pattern, _parse(pattern))
+    except (_UnknownSyntaxError, re.error):
+        return None
+
+
+def _made_of(text: str, branches: tuple[tuple[_Item, ...], ...]) -> Made:
+    found: set[int] = set()
+    digits = True
+    for branch in branches:
+        has_digit = False
+        for item in branch:
+            if item.body:
+                made = _made_of(text, item.body)
+            elif item.most:
+                atom = re.compile(text[item.start : item.atom_end].encode("latin-1", "replace"), re.DOTALL)
+                taken = frozenset(byte for byte in range(256) if atom.fullmatch(bytes([byte])))
+                made = Made(taken, 1, not taken.isdisjoint(b"0123456789"))
+            else:
+                continue
+            found |= made.bytes
+            has_digit = has_digit or (made.digits and item.low > 0)
+        digits = digits and has_digit
+    return Made(frozenset(found), min(sum(item.least for item in branch) for branch in branches), digits)
 
 
 # --- reading -------------------------------------------------------------------------------------

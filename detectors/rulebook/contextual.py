@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["REACH", "keywords", "pattern", "spelled", "superset"]
+__all__ = ["REACH", "keywords", "pattern", "reach", "spelled", "superset"]
 
 #: Bytes that may stand between the word and what is around the value.
 REACH: Final = 48
@@ -51,6 +51,13 @@ def superset(words: Sequence[str], value: str) -> str:
     small = "|".join(map(spelled, words))
     longest = max(map(len, _GOES_ON.split("|")))
     return f"(?s:.?)(?i:{small})(?s:.{{0,{REACH + longest}}}){_BEFORE}(?:{value})"
+
+
+def reach(words: Sequence[str]) -> int:
+    """How many bytes before a value the match of :func:`superset` may begin."""
+    parts = re.compile(r"\s+")
+    name = max(len(parts.sub(" ", word).encode()) for word in words)
+    return 1 + name + REACH + max(map(len, _GOES_ON.split("|"))) + 1
 
 
 def keywords(words: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from unsprawl.detectors.judging import offline
 from unsprawl.detectors.matching.confirm import same_group
+from unsprawl.detectors.matching.drawn import is_drawn_pattern
 from unsprawl.detectors.rulebook import contextual, freespacing, noseyparker
 from unsprawl.detectors.rulebook.rulekeys import FORMS, KEYS, REQUIRED
 from unsprawl.detectors.rules import Allow, Companion, Note, Rule, nearest
@@ -73,6 +74,7 @@ class _Reader:
             self._conforms(value, KEYS[key], (key,))
         words = tuple(item.get("context", ()))
         pattern, superset, keywords = self._pattern(item, words)
+        value = freespacing.strip(item.get("value", ""))
         groups = self._groups(pattern, superset)
         yielded = offline.YIELDS.get(item.get("offline", ""), ())
         companions = self._companions(item.get("companions", {}))
@@ -97,8 +99,9 @@ class _Reader:
             offline=item.get("offline", ""),
             min_entropy=float(item.get("min_entropy", 0)),
             context=words,
-            value=freespacing.strip(item.get("value", "")),
+            value=value,
             cue=item.get("cue", False),
+            drawn=bool(words) and is_drawn_pattern(value),
             tentative=item.get("tentative", False),
             companions=companions,
             path=self._regex(item.get("path", ""), ("path",)),

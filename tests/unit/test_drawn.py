@@ -1,0 +1,194 @@
+"""Drawn runs: the compiled search and the definition agree, and nothing is lost by searching only there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unsprawl.detectors.detector import ContentDetector
+from unsprawl.detectors.matching import drawn, engine
+from unsprawl.detectors.matching.drawn import is_drawn, is_drawn_pattern
+from unsprawl.detectors.matching.engine import Engine
+from unsprawl.detectors.rulebook import contextual
+from unsprawl.detectors.rules import Rule, RuleSet
+from unsprawl.records import Candidate, Document, Severity
+
+_RUN = re.compile(rb"[A-Za-z0-9_+/=-]{15,}")
+
+
+def stretches(data: bytes, back: int) -> Iterator[tuple[int, int]]:
+    """The definition: drawn runs with what stands before them, joined where they touch."""
+    start = end = -1
+    for run in _RUN.finditer(data):
+        if not is_drawn(run[0]):
+            continue
+        low = max(0, run.start() - back)
+        if low > end or end < 0:
+            if end >= 0:
+                yield start, end
+            start = low
+        end = run.end()
+    if end >= 0:
+        yield start, end
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        [
+            b"a",
+            b"aB",
+            b"aBcDeF",
+            b"7",
+            b" ",
+            b"\n",
+            b"_",
+            b"=",
+            b"\xe4",
+            b"\0",
+            b"x" * 13,
+            b"x" * 70,
+            b" " * 61,
+        ]
+    ),
+    max_size=40,
+).map(b"".join)
+
+
+@pytest.mark.skipif(drawn.excerpt is None, reason="the compiled part was not built")
+@given(TEXTS, st.sampled_from([0, 3, 90]))
+def test_an_excerpt_is_the_drawn_runs_and_what_stands_before_them(data: bytes, back: int) -> None:
+    assert drawn.excerpt is not None
+    text, begins, sources = drawn.excerpt(data, back)
+    expected = [*stretches(data, back)]
+    assert text == b"".join(data[start:end] for start, end in expected)
+    assert [*memoryview(sources).cast("q")] == [start for start, _ in expected]
+    for begin, (start, end) in zip(memoryview(begins).cast("q"), expected, strict=True):
+        assert text[begin : begin + end - start] == data[start:end]
+
+
+@pytest.mark.skipif(drawn.excerpt is None, reason="the compiled part was not built")
+def test_a_place_in_an_excerpt_is_a_place_in_its_text() -> None:
+    assert drawn.excerpt is not None
+    data = b" " * 100 + b"one=a0a0a0a0a0a0a0a0" + b" " * 300 + b"two=b1b1b1b1b1b1b1b1 end"
+    taken = drawn.excerpt(data, 2)
+    first, second = data.index(b"a0a0 "), data.index(b"b1b1 ")
+    assert [*drawn.located([(22, 22), (44, 44)], taken)] == [(first + 4, first + 4), (second + 4, second + 4)]
+    # Hits that were joined over a gap are taken for hits of both sides.
+    assert [*drawn.located([(20, 30)], taken)] == [
+        (first + 2, first + 4),
+        (data.index(b"two=") - 1, second - 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("[a-f0-9]{32}", True),
+        ("[a-f0-9]{8}-(?:[a-f0-9]{4}-){3}[a-f0-9]{12}", True),
+        ("sk_(?:live|test)_[A-Za-z0-9]{20,30}", True),
+        ("[A-Za-z0-9]{32}|[A-Za-z0-9+/]{22}==", True),
+        ("[A-Za-z0-9]{14}", False),  # too short
+        ("[A-Za-z0-9]{40}|[a-z0-9]{8}", False),
+        ("[A-Za-z]{32}|[0-9]{32}", False),  # may have no digit
+        ("[A-Za-z0-9.]{40}", False),  # not within one run
+        (r"eyJ[A-Za-z0-9_-]{20}\.[A-Za-z0-9_-]{20}", False),
+        (r"[a-z0-9]{20}\K", False),  # syntax that is not read
+    ],
+)
+def test_patterns_of_drawn_values(pattern: str, expected: bool) -> None:
+    assert is_drawn_pattern(pattern) is expected
+
+
+def named(identifier: str, word: str, value: str) -> Rule:
+    return Rule(
+        id=identifier,
+        name=identifier,
+        provider="acme",
+        severity=Severity.HIGH,
+        keywords=contextual.keywords([word]),
+        pattern=contextual.pattern([word], value),
+        superset=contextual.superset([word], value),
+        kind="contextual",
+        context=(word,),
+        value=value,
+        drawn=is_drawn_pattern(value),
+    )
+
+
+RULES = RuleSet(
+    (
+        named("acme.hex", "acme", "[a-f0-9]{16}"),
+        named("acme.long", "long name", "[A-Za-z0-9_-]{20,60}"),
+        named("acme.short", "acme", "[a-z0-9]{6}"),
+        Rule(
+            id="acme.exact",
+            name="exact",
+            provider="acme",
+            severity=Severity.HIGH,
+            keywords=("tok_",),
+            pattern="tok_[a-z]{8}",
+            prefix="tok_",
+        ),
+    )
+)
+HYPERSCAN = Engine(RULES, "hyperscan", None)
+FALLBACK = Engine(RULES, "fallback", None)
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            b"acme_key=",
+            b"ACME: ",
+            b"longName = '",
+            b"long-name",
+            b"0123456789abcdef",
+            b"abcdefabcdefabcd",
+            b"aBcDeFgHiJkLmNoPqRsTu",
+            b"abcdefghijklmnopqrstu",
+            b"tok_abcdefgh",
+            b"a1b2c3",
+            b"dG9rX2FiY2RlZmdo",  # the exact token in base64, with a digit and without
+            b"746f6b5f6162636465666768",
+            b"'",
+            b" ",
+            b"\n",
+            b"." * 30,
+            b" word" * 60,
+        ]
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+def spans(engine: Engine, data: bytes) -> list[tuple[str, int, int, int, int]]:
+    return sorted((m.rule.id, m.start, m.end, m.match_start, m.match_end) for m in engine.matches(data))
+
+
+def candidates(engine: Engine, data: bytes) -> list[object]:
+    found = ContentDetector(RULES, engine).scan(Document(uri="file:///a.txt", path="a.txt", body=data))
+    return [(one.rule, one.start, one.end, one.views) for one in found if isinstance(one, Candidate)]
+
+
+@given(PIECES)
+def test_engines_agree_on_drawn_values_with_the_compiled_part_and_without(data: bytes) -> None:
+    expected = spans(FALLBACK, data)
+    assert spans(HYPERSCAN, data) == expected
+    reported = candidates(FALLBACK, data)
+    assert candidates(HYPERSCAN, data) == reported
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "excerpt", None)
+        assert spans(HYPERSCAN, data) == expected
+        assert candidates(HYPERSCAN, data) == reported
+
+
+def test_a_drawn_value_has_a_digit_or_changes_its_case() -> None:
+    def found(text: bytes) -> list[str]:
+        return [match.rule.id for match in HYPERSCAN.matches(text)]
+
+    assert found(b"long_name_key = " + b"abcdefghij0123456789") == ["acme.long"]
+    assert found(b"long_name_key = " + b"aBcDeFgHiJkLmNoPqRsT") == ["acme.long"]
+    assert found(b"long_name_key = " + b"get_by_long_name_of_it") == []
+    assert found(b"acme = abcdef") == ["acme.short"]  # a short one need not be drawn
