@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final
 
@@ -11,6 +11,13 @@ from unsprawl.detectors.views.edits import Edit, merged
 from unsprawl.detectors.views.logs import ANSI, DATE, PREFIX, STAMP
 
 __all__ = ["wraps"]
+
+line_ends: Callable[[bytes], list[int]] | None
+"""Where lines end that may be wrapped; None where no compiler was at hand."""
+try:
+    from unsprawl.detectors.views._wraps import line_ends
+except ImportError:
+    line_ends = None
 
 _TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+/=.~-"
 #: A line that begins like this is one of its own: an address or a date opens most lines of a log.
@@ -80,10 +87,14 @@ def wraps(data: bytes, *, shown: bool = False) -> list[Edit]:
 
 
 def _full_lines(data: bytes) -> Iterator[re.Match[bytes]]:
-    """The matches of ``_FULL``."""
-    if len(data) < _MANY:
+    """The matches of ``_FULL``, of which those may be missing that ``_wraps`` makes nothing of."""
+    if line_ends is not None:
+        ends = line_ends(data)
+    elif len(data) < _MANY:
         return _FULL.finditer(data)
-    return (found for end in _likely(data) if (found := _FULL.match(data, end)))
+    else:
+        ends = _likely(data)
+    return (found for end in ends if (found := _FULL.match(data, end)))
 
 
 def _likely(data: bytes) -> list[int]:

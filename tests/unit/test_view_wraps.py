@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unsprawl.detectors.views.wraps import _FULL, _full_lines, _likely, wraps
+from unsprawl.detectors.views import wraps as view
+from unsprawl.detectors.views.wraps import _FULL, _likely, wraps
 
 _PREFIXES = (
     "",
@@ -46,7 +48,11 @@ _LINE = st.builds(
     lambda prefix, start, middle, end: prefix + start + middle + end,
     st.sampled_from(_PREFIXES),
     st.sampled_from(_STARTS),
-    st.sampled_from(("", "a b" * 20, "x" * 71, "y" * 80, "words and words " * 4)),
+    st.one_of(
+        st.sampled_from(("", "a b" * 20, "x" * 71, "y" * 80, "words and words " * 4)),
+        # Just as wide as a terminal, with a prefix or without.
+        st.integers(40, 80).map("w ".__mul__),
+    ),
     st.sampled_from(_ENDS),
 )
 
@@ -58,7 +64,19 @@ def test_the_quick_way_finds_every_full_line(lines: list[str]) -> None:
     assert [found.span() for end in _likely(text) if (found := _FULL.match(text, end))] == slow
     # The quick way is taken from 64 KiB on; what stands below has no part in it.
     long = text + b"\n" + b"- -\n" * (16 << 10)
-    assert [found.span() for found in _full_lines(long) if found.end() <= len(text)] == slow
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(view, "line_ends", None)
+        assert [found.span() for found in view._full_lines(long) if found.end() <= len(text)] == slow
+
+
+@pytest.mark.skipif(view.line_ends is None, reason="the compiled part was not built")
+@given(st.lists(_LINE, max_size=12))
+def test_the_compiled_part_misses_no_wrap(lines: list[str]) -> None:
+    text = "\n".join(lines).encode()
+    found = wraps(text, shown=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(view, "line_ends", None)
+        assert wraps(text, shown=True) == found
 
 
 def test_a_sentence_that_fills_its_line_is_not_joined_with_the_next() -> None:
