@@ -159,9 +159,9 @@ class _HyperscanFinder:
         self._telling = [(coding, GUARDS.get(pattern)) for coding, pattern in TELLING]
         expressions += [(pattern, coding) for coding, pattern in TELLING]
         self._encoded = telling(rules)
-        spaced, key = (lambda: _quoted_marks(self._spaced_marks)), self._encoded.key
+        spaced, key = (lambda: _quoted_marks(self._marks[0])), self._encoded.key
         self._automaton = Automaton(expressions, cache, spaced, f"{key} spaced")
-        in_runs, expressions = (lambda: _quoted_marks(self._run_marks)), self._expressions(self._drawn)
+        in_runs, expressions = (lambda: _quoted_marks(self._marks[1])), self._expressions(self._drawn)
         self._drawn_automaton = Automaton(expressions, cache, in_runs, key)
         self._side_automaton = Automaton(self._expressions(gated), cache) if gated else None
 
@@ -170,12 +170,11 @@ class _HyperscanFinder:
 
     # Ten thousand, and most runs meet none of them.
     @cached_property
-    def _spaced_marks(self) -> list[Mark]:
-        return [mark for mark in marks(self._encoded) if mark.coding == "logs"]
-
-    @cached_property
-    def _run_marks(self) -> list[Mark]:
-        return [mark for mark in marks(self._encoded) if mark.coding != "logs"]
+    def _marks(self) -> tuple[list[Mark], list[Mark]]:
+        """Those with spaces between their characters, and those that stand in runs."""
+        found = marks(self._encoded)
+        spaced = [mark for mark in found if mark.coding == "logs"]
+        return spaced, [mark for mark in found if mark.coding != "logs"]
 
     def look(self, data: bytes) -> Sight:
         found: _Found = {}
@@ -193,7 +192,7 @@ class _HyperscanFinder:
         spaced = edited + len(self._telling)
         for index, stretches in hits.items():
             if index >= spaced:
-                _, width, coding = self._spaced_marks[index - spaced]
+                _, width, coding = self._marks[0][index - spaced]
                 clues += [Clue(end - width, coding) for ends in stretches for end in ends if end >= width]
             elif index >= edited:
                 coding, guard = self._telling[index - edited]
@@ -227,7 +226,7 @@ class _HyperscanFinder:
                 number = self._drawn[index]
                 found[number] = (self._windows(number, stretches, len(data)), False)
             else:
-                _, width, coding = self._run_marks[index - rules]
+                _, width, coding = self._marks[1][index - rules]
                 clues += [
                     Clue(end - width, coding)
                     for ends in stretches
