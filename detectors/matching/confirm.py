@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ _BYTES_A_SEARCH: Final = 256
 #: Bytes of decoded and rewritten text a document may cost: a start, and more for every byte of it.
 _MADE: Final = 64 << 20
 _MADE_A_BYTE: Final = 8
+#: Bytes of a generic match that are looked for behind a hit.
+_ASSIGNED: Final = 2 << 10
 #: Seconds one search of a back-tracking pattern may take.
 _PATIENCE: Final = 0.25
 #: ``regex`` takes the end of the window for the end of the text: look-ahead needs some bytes more.
@@ -101,7 +103,8 @@ class Confirmer:
 
     def __init__(self, rule: Rule, shape: Shape) -> None:
         self.rule = rule
-        self.shape = shape
+        # What people assign is short, and its patterns have no bounds (RE2 makes a state for each number).
+        self.shape = replace(shape, ahead=min(shape.ahead, _ASSIGNED)) if rule.kind == "generic" else shape
         self._search: Search | None = None
         self._secret: tuple[int, ...] = (0,)
         self._groups: tuple[tuple[str, int], ...] = ()
