@@ -168,7 +168,16 @@ static int add(Ends *found, Py_ssize_t end)
     return 1;
 }
 
-static int find(const uint8_t *data, Py_ssize_t size, Ends *found)
+/* Whether `line` to `stop` may go on behind the time with which the next line begins. */
+static int goes_on(const uint8_t *line, const uint8_t *stop, const uint8_t *follow, const uint8_t *end)
+{
+    if (!is_digit(*follow) || stop - line < TAIL || !token[stop[-1]])
+        return 0;
+    Run tail = run(stop - 1, -1, TAIL);
+    return tail.length == TAIL && tail.digit && reads(follow, end, "0000-00-00T00:00:00");
+}
+
+static int find(const uint8_t *data, Py_ssize_t size, Ends *found, Ends *pieces)
 {
     const uint8_t *end = data + size, *line = data, *newline;
     Py_ssize_t above = -1; /* the end of the line before, if it is long enough */
@@ -183,10 +192,23 @@ static int find(const uint8_t *data, Py_ssize_t size, Ends *found)
             if (verdict != REFUSED && !add(found, at))
                 return 0;
         }
+        if (goes_on(line, newline, newline + 1, end) && !add(pieces, newline - data))
+            return 0;
         above = at;
         line = newline + 1;
     }
     return 1;
+}
+
+static PyObject *listed(const Ends *found)
+{
+    PyObject *result = PyList_New(found->count);
+    for (Py_ssize_t at = 0; result && at < found->count; at++) {
+        PyObject *end = PyLong_FromLongLong(found->items[at]);
+        if (!end || PyList_SetItem(result, at, end) < 0)
+            Py_CLEAR(result);
+    }
+    return result;
 }
 
 static PyObject *line_ends(PyObject *module, PyObject *argument)
@@ -196,23 +218,24 @@ static PyObject *line_ends(PyObject *module, PyObject *argument)
     (void)module;
     if (PyBytes_AsStringAndSize(argument, &data, &size) < 0)
         return NULL;
-    Ends found = {0};
+    Ends found = {0}, pieces = {0};
     int ok;
     Py_BEGIN_ALLOW_THREADS
-    ok = find((const uint8_t *)data, size, &found);
+    ok = find((const uint8_t *)data, size, &found, &pieces);
     Py_END_ALLOW_THREADS
-    PyObject *result = ok ? PyList_New(found.count) : PyErr_NoMemory();
-    for (Py_ssize_t at = 0; result && at < found.count; at++) {
-        PyObject *end = PyLong_FromLongLong(found.items[at]);
-        if (!end || PyList_SetItem(result, at, end) < 0)
-            Py_CLEAR(result);
-    }
+    PyObject *first = ok ? listed(&found) : PyErr_NoMemory();
+    PyObject *second = first ? listed(&pieces) : NULL;
     free(found.items);
-    return result;
+    free(pieces.items);
+    if (!second) {
+        Py_XDECREF(first);
+        return NULL;
+    }
+    return Py_BuildValue("(NN)", first, second);
 }
 
 static PyMethodDef methods[] = {
-    {"line_ends", line_ends, METH_O, "line_ends(data): where lines end that may be wrapped."},
+    {"line_ends", line_ends, METH_O, "line_ends(data): where lines end that may be wrapped, and that may be pieces."},
     {NULL, NULL, 0, NULL},
 };
 

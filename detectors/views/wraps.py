@@ -12,8 +12,8 @@ from unsprawl.detectors.views.logs import ANSI, DATE, PREFIX, STAMP
 
 __all__ = ["wraps"]
 
-line_ends: Callable[[bytes], list[int]] | None
-"""Where lines end that may be wrapped; None where no compiler was at hand."""
+line_ends: Callable[[bytes], tuple[list[int], list[int]]] | None
+"""Where lines end that may be wrapped, and that may be a piece; None where no compiler was at hand."""
 try:
     from unsprawl.detectors.views._wraps import line_ends
 except ImportError:
@@ -77,24 +77,21 @@ def wraps(data: bytes, *, shown: bool = False) -> list[Edit]:
     )
     if len(data) > _PASTED and not shown and not stamped:
         return []
-    rows = [[*_wraps(data)] if data.find(b"\n", _WRAPPED) > 0 else []]
+    full, pieces = (None, None) if line_ends is None else line_ends(data)
+    rows = [[*_wraps(data, full)] if data.find(b"\n", _WRAPPED) > 0 else []]
     if stamped or shown:
         if _GITLAB.search(data, 0, _FIRST):
             rows.append([Edit(*found.span(), b"", "log") for found in _GOES_ON.finditer(data)])
         if _DATED.search(data, 0, _FIRST):
-            rows.append([*_pieces(data)])
+            rows.append([*_pieces(data, pieces)])
     return merged(rows)
 
 
-def _full_lines(data: bytes) -> Iterator[re.Match[bytes]]:
-    """The matches of ``_FULL``, of which those may be missing that ``_wraps`` makes nothing of."""
-    if line_ends is not None:
-        ends = line_ends(data)
-    elif len(data) < _MANY:
-        return _FULL.finditer(data)
-    else:
-        ends = _likely(data)
-    return (found for end in ends if (found := _FULL.match(data, end)))
+def _matches(pattern: re.Pattern[bytes], data: bytes, ends: list[int] | None) -> Iterator[re.Match[bytes]]:
+    """The matches at ``ends``, or all of them."""
+    if ends is None:
+        return pattern.finditer(data)
+    return (found for end in ends if (found := pattern.match(data, end)))
 
 
 def _likely(data: bytes) -> list[int]:
@@ -150,10 +147,12 @@ def _is_digit(characters: Any) -> Any:
     return (characters >= 0x30) & (characters <= 0x39)
 
 
-def _wraps(data: bytes) -> Iterator[Edit]:
+def _wraps(data: bytes, ends: list[int] | None) -> Iterator[Edit]:
     """Line ends, with the next line's prefix, that fall into a token: the line before is a full one."""
     above: tuple[int, int, Edit | None] = (-1, -1, None)
-    for found in _full_lines(data):
+    if ends is None and len(data) >= _MANY:
+        ends = _likely(data)
+    for found in _matches(_FULL, data, ends):
         newline = found.start()
         follow = found.end(found.lastindex or 0)
         end = newline - (data[newline - 1] == 0x0D)
@@ -194,9 +193,9 @@ def _width(data: bytes, start: int, end: int) -> int:
     return len(ANSI.sub(b"", data[start:end]))
 
 
-def _pieces(data: bytes) -> Iterator[Edit]:
+def _pieces(data: bytes, ends: list[int] | None) -> Iterator[Edit]:
     """Line ends with the time behind them that fell into a line while it was written."""
-    for found in _PIECES.finditer(data):
+    for found in _matches(_PIECES, data, ends):
         start = data.rfind(b"\n", max(0, found.start() - 4096), found.start()) + 1
         begun = data[start : start + 19].removeprefix(b"\xef\xbb\xbf")
         if begun == found[1]:
