@@ -165,6 +165,7 @@ static PyObject *excerpt(PyObject *module, PyObject *arguments)
 {
     const char *data;
     Py_ssize_t size, back;
+    (void)module;
     if (!PyArg_ParseTuple(arguments, "y#n", &data, &size, &back))
         return NULL;
     Stretches found = {0};
