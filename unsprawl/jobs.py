@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unsprawl.alerts.delivery import Told
     from unsprawl.canaries import Checked
     from unsprawl.config import Config
+    from unsprawl.detectors.rules import Rule
     from unsprawl.detectors.values.engine import Values
     from unsprawl.models.memory import Memory
     from unsprawl.store.findings import Store
@@ -93,6 +94,8 @@ class Result:
     """What became of what was planted for the run to find."""
     reread: Sequence[dict[str, Any]] = ()
     """How much of each source was read by the present rules."""
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    """The rules that were looked for, by id."""
 
     @property
     def complete(self) -> bool:
@@ -149,6 +152,7 @@ def scan(
         totals=sink.totals(),
         readable=readable,
         seconds=time.monotonic() - started,
+        rules=examiner(detection).rules,
     )
 
 
@@ -227,6 +231,7 @@ def crawl(
             used=accounts,
             canaries=watched,
             reread=store.reread(version),
+            rules=examiner(detection).rules,
         )
 
 
