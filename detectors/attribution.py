@@ -7,9 +7,9 @@ is found already, so a name further away may still say whose it is.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Final
 
 from unsprawl.detectors.rules import Rule
@@ -21,42 +21,43 @@ __all__ = ["Attribution"]
 _ANYBODY: Final = frozenset({"commandline", "generic", "http", "jwt", "prose"})
 #: How far before a value its provider may be named, in bytes.
 _REACH: Final = 240
-_SEPARATORS: Final = re.compile(rb"[\s_.-]+")
+_SEPARATORS: Final = b" \t\n\r\f\v_.-"
 
 
 class Attribution:
     """Knows the names of all rules by context."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._rules: dict[bytes, list[Rule]] = {}
-        for rule in rules:
-            for word in rule.context:
-                self._rules.setdefault(_plain(word.encode()), []).append(rule)
-        self._words = sorted(
-            {word for rules in self._rules.values() for rule in rules for word in rule.context}
-        )
-        self._names: Any = None
+        self._contextual = [rule for rule in rules if rule.context]
         self._values: dict[str, Any] = {}
 
     def of(self, found: Sighting) -> Sighting:
         """``found``, under the rule of the provider that is named nearest before it and whose form it has."""
-        if found.rule.provider not in _ANYBODY or not self._rules:
+        if found.rule.provider not in _ANYBODY or not self._contextual:
             return found
         start = found.match.start
-        names = self._names or self._compile()
-        before = [match.group(1) for match in names(found.text, max(0, start - _REACH), start)]
+        before = [match.group(1) for match in self._names(found.text, max(0, start - _REACH), start)]
         for name in reversed(before):
             for rule in self._rules.get(_plain(name), ()):
                 if self._value(rule)(found.value):
                     return replace(found, match=replace(found.match, rule=rule))
         return found
 
-    def _compile(self) -> Any:
+    # Both are made when something is found that may be anybody's.
+    @cached_property
+    def _rules(self) -> Mapping[bytes, Sequence[Rule]]:
+        rules: dict[bytes, list[Rule]] = {}
+        for rule in self._contextual:
+            for word in rule.context:
+                rules.setdefault(_plain(word.encode()), []).append(rule)
+        return rules
+
+    @cached_property
+    def _names(self) -> Any:
         from unsprawl.detectors.rulebook.contextual import spelled
 
-        words = "|".join(map(spelled, self._words))
-        self._names = _re2(f"(?:^|[^A-Za-z])((?i:{words}))").finditer
-        return self._names
+        words = sorted({word for rule in self._contextual for word in rule.context})
+        return _re2(f"(?:^|[^A-Za-z])((?i:{'|'.join(map(spelled, words))}))").finditer
 
     def _value(self, rule: Rule) -> Any:
         matches = self._values.get(rule.id)
@@ -67,7 +68,7 @@ class Attribution:
 
 def _plain(name: bytes) -> bytes:
     """A name without its separators, in small letters."""
-    return _SEPARATORS.sub(b"", name.lower())
+    return name.lower().translate(None, _SEPARATORS)
 
 
 def _re2(pattern: str) -> Any:

@@ -18,7 +18,7 @@ from unsprawl.detectors.positions import Lines
 from unsprawl.detectors.resolution import resolve
 from unsprawl.detectors.rules import RuleSet, load
 from unsprawl.detectors.search import search
-from unsprawl.detectors.sightings import SURROUNDINGS, Sighting, judged
+from unsprawl.detectors.sightings import SURROUNDINGS, Sighting
 from unsprawl.detectors.views.edits import Edit
 from unsprawl.detectors.views.logs import is_log
 from unsprawl.detectors.views.reading import Editor, edits
@@ -229,8 +229,11 @@ class ContentDetector:
         resume: dict[str, int] = {}
         if any(sight) or changes:
             found, resume = self.found(segment, content, sight, changes)
-            good = judged(list(filter(None, map(completed, found))), content.path, doubts=self._doubts)
-            kept = resolve(list(map(self._attribution.of, good)), content.claimed)
+            if found:
+                from unsprawl.detectors.judgement import judged
+
+                good = judged(list(filter(None, map(completed, found))), content.path, doubts=self._doubts)
+                kept = resolve(list(map(self._attribution.of, good)), content.claimed)
             for sighting in kept:
                 owned = segment.first <= sighting.begin < stop
                 if owned and not allowed(data, sighting.start, sighting.end):

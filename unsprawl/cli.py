@@ -147,6 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _failed(error, session)
     except BrokenPipeError:
         return _quiet_pipe()
+    finally:
+        if arguments is None:
+            gc.freeze()  # the process ends, and nobody needs the memory of what is left
     return int(result or 0)
 
 

@@ -109,7 +109,6 @@ def crawl(
         loaded = dataclasses.replace(loaded, store=store.absolute())
     wanted = choose_format(format, output) if format or output else None
 
-    from unsprawl.detectors import rules as rule_files
     from unsprawl.jobs import Options
     from unsprawl.jobs import crawl as run
     from unsprawl.progress import watching
@@ -132,12 +131,11 @@ def crawl(
     counts = tally(result.rows())
     code = exit_code(result, counts, fail_on)
     if wanted:
-        notes = rule_files.load((*loaded.rules, *rules), (*loaded.exclude_rules, *exclude_rule)).by_id
 
         def rows() -> Iterator[Row]:
             return (row for row in result.rows() if not only_active or row["validity"] == "active")
 
-        report = report_of(f"Crawl of {config.name}", result, rows, code, notes, counts)
+        report = report_of(f"Crawl of {config.name}", result, rows, code, result.rules, counts)
         deliver(report, wanted, output, quiet=True, gaps=quiet)
     elif quiet:
         tell_gaps(result.coverage, sys.stderr)

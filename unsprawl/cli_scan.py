@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -105,11 +107,11 @@ def scan(
       4  nothing could be read at all
     """  # fmt: skip
     _check_paths(paths)
+    _load_msgspec()
     format = choose_format(format, output)
     known = _read_baseline(baseline) if baseline else frozenset()
     triaged = _triaged(store)
 
-    from unsprawl.detectors import rules as rule_files
     from unsprawl.jobs import Options
     from unsprawl.jobs import scan as run
     from unsprawl.progress import watching
@@ -142,10 +144,9 @@ def scan(
                 yield row
 
     code = exit_code(result, tally(rows()), fail_on)
-    notes = rule_files.load(rules, exclude_rule).by_id
     title = f"Scan of {', '.join('standard input' if p == '-' else plain(p) for p in paths[:3])}"
     title += f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    deliver(report_of(title, result, rows, code, notes), format, output, quiet=quiet)
+    deliver(report_of(title, result, rows, code, result.rules), format, output, quiet=quiet)
     if silenced and not quiet:
         _tell(silenced, store, reported=every)
     if only_active and not verify and not quiet:
@@ -171,6 +172,21 @@ def _told(code: ExitCode, quiet: bool) -> int:
     elif code is ExitCode.INCOMPLETE and not quiet:
         inform("Exit code 3: what was not read may hold secrets.")
     return int(code)
+
+
+def _load_msgspec() -> None:
+    """Load msgspec without ``typing_extensions``, which takes longer than all else of it.
+
+    What it asks for there Python itself has since 3.11, and where that package is missing it takes that.
+    """
+    if "msgspec" in sys.modules or "typing_extensions" in sys.modules:
+        return
+    hidden = cast(dict[str, object], sys.modules)
+    hidden["typing_extensions"] = None
+    try:
+        importlib.import_module("msgspec")
+    finally:
+        del hidden["typing_extensions"]
 
 
 def _check_paths(paths: tuple[str, ...]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,8 +56,24 @@ def examiner(detection: Detection) -> Examiner:
             or held[0].memory is not detection.memory
             or held[0].values is not detection.values
         ):
-            held = _held = (detection, _build_examiner(detection))
+            with _kept():
+                held = _held = (detection, _build_examiner(detection))
         return held[1]
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """What is built is kept to the end of the process, so nobody looks for garbage among it.
+
+    To look once costs as much as to load the rules: now, in each worker, which writes to what it looks at
+    and shares it no longer, and when the process ends.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def _build_examiner(detection: Detection) -> Examiner:

@@ -14,11 +14,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from unsprawl.budgets import Account
-from unsprawl.canaries import Checked, check, planted
 from unsprawl.detection import Detection, examiner
 from unsprawl.executors import Inbox
 from unsprawl.pipeline import Progress
-from unsprawl.recall import recall
 from unsprawl.records import Counts
 from unsprawl.secret import Keys
 from unsprawl.step import Budget
@@ -26,7 +24,9 @@ from unsprawl.workers import SourceSpec, Steps, executors, read_all
 
 if TYPE_CHECKING:
     from unsprawl.alerts.delivery import Told
+    from unsprawl.canaries import Checked
     from unsprawl.config import Config
+    from unsprawl.detectors.rules import Rule
     from unsprawl.detectors.values.engine import Values
     from unsprawl.models.memory import Memory
     from unsprawl.store.findings import Store
@@ -94,6 +94,8 @@ class Result:
     """What became of what was planted for the run to find."""
     reread: Sequence[dict[str, Any]] = ()
     """How much of each source was read by the present rules."""
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    """The rules that were looked for, by id."""
 
     @property
     def complete(self) -> bool:
@@ -121,7 +123,7 @@ def scan(
 
     started = time.monotonic()
     config = FilesSource.Config(paths=tuple(paths), exclude=tuple(exclude))
-    spec = SourceSpec("files", "files", config)
+    spec = SourceSpec("files", FilesSource, config)
     detection = Detection(
         options.rules,
         options.exclude_rules,
@@ -150,6 +152,7 @@ def scan(
         totals=sink.totals(),
         readable=readable,
         seconds=time.monotonic() - started,
+        rules=examiner(detection).rules,
     )
 
 
@@ -175,6 +178,8 @@ def crawl(
 
     Raises ``ConfigError`` when the same job already runs on this store, and ``StoreError``.
     """
+    from unsprawl.canaries import check, planted
+    from unsprawl.recall import recall
     from unsprawl.store import owners
     from unsprawl.store.findings import Store
     from unsprawl.store.keys import load_keys
@@ -226,6 +231,7 @@ def crawl(
             used=accounts,
             canaries=watched,
             reread=store.reread(version),
+            rules=examiner(detection).rules,
         )
 
 

@@ -6,11 +6,11 @@ The built-in surfaces are registered like anybody's: in the ``pyproject.toml`` o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -22,7 +22,7 @@ from unsprawl.shape import nearest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "SourceType", "build_source", "load_needs", "source_type", "source_types"]
+__all__ = ["GROUP", "BuildsSource", "SourceType", "build_source", "load_needs", "source_type", "source_types"]
 
 GROUP = "unsprawl.sources"
 
@@ -33,6 +33,10 @@ class SourceType(Protocol):
     Config: type[msgspec.Struct]
 
     def __call__(self, name: str, config: Any) -> Source: ...
+
+
+#: What a :class:`SourceType` is where it is only called.
+BuildsSource: TypeAlias = Callable[[str, Any], Source]
 
 
 @cache
@@ -89,15 +93,18 @@ def source_type(name: str) -> SourceType:
 _loading = Lock()
 
 
-def build_source(name: str, type: str, config: msgspec.Struct) -> Source:  # the word of the file
-    """One source, ready to enumerate. Its local references must resolve; remote ones are left alone."""
-    kind = source_type(type)
+def build_source(name: str, type: str | BuildsSource, config: msgspec.Struct) -> Source:
+    """One source of a type or its name, ready to enumerate.
+
+    Its local references must resolve; remote ones are left alone.
+    """
+    kind = source_type(type) if isinstance(type, str) else type
     check_references(config, f"sources.{name}")
     load_needs(kind)
     return kind(name, config)
 
 
-def load_needs(kind: SourceType) -> None:
+def load_needs(kind: BuildsSource) -> None:
     """Load the modules that sources of this kind need, one thread at a time."""
     with _loading:
         for module in getattr(kind, "needs", ()):

@@ -21,6 +21,7 @@ from unsprawl.step import Budget, step
 
 if TYPE_CHECKING:
     from unsprawl.config import Config, SourceConfig
+    from unsprawl.plugins import BuildsSource
     from unsprawl.store.sink import Sink
 
 __all__ = ["SourceSpec", "Steps", "executors", "read_all", "sources_of"]
@@ -31,10 +32,13 @@ _COORDINATOR_THREADS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """A source as it is sent to a worker, which builds its own."""
+    """A source as it is sent to a worker, which builds its own.
+
+    ``type`` is the class itself where it is known: to find it by name reads what all packages register.
+    """
 
     name: str
-    type: str
+    type: str | BuildsSource
     config: SourceConfig = field(compare=False)
 
     def build(self) -> Source:

@@ -10,14 +10,14 @@ import binascii
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from email.errors import MessageError
-from email.header import decode_header
-from email.message import Message
-from email.parser import BytesHeaderParser
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from unsprawl.detectors.containers.pieces import Cut, Inside, Leaf, Pieces, placed
 from unsprawl.detectors.containers.streams import Reader, over
+
+# The library is loaded by the first mail: most scans meet none.
+if TYPE_CHECKING:
+    from email.message import Message
 
 __all__ = ["looks_like_mail", "mails"]
 
@@ -219,6 +219,9 @@ class _Mail:
 
 def _headers(body: bytes, start: int, end: int) -> tuple[Message, int]:
     """The headers that begin at ``start``, and where what they describe begins."""
+    from email.message import Message
+    from email.parser import BytesHeaderParser
+
     if body.startswith((b"\n", b"\r\n"), start, end):
         return Message(), body.index(b"\n", start) + 1
     found = _END_OF_HEADERS.search(body, start, min(end, start + _HEADERS))
@@ -244,6 +247,9 @@ def _encoded_words(headers: Message) -> str:
 
 
 def _words(text: str) -> str:
+    from email.errors import MessageError
+    from email.header import decode_header
+
     try:
         pieces = decode_header(text)
     except (ValueError, LookupError, MessageError):  # a base64 that is none
@@ -307,6 +313,8 @@ def _file_name(headers: Message) -> str:
 
 def _asked(question: Callable[[], object]) -> str:
     """The answer of the library about a header, which fails on some that nobody means to send."""
+    from email.errors import MessageError
+
     try:
         return str(question() or "")
     except (ValueError, LookupError, TypeError, AttributeError, MessageError):

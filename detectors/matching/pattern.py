@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -95,7 +96,7 @@ def shapes(patterns: Sequence[tuple[str, str]], folder: Path | None) -> list[Sha
     """The shapes of all patterns and their supersets, kept in ``folder``: a thousand take half a second."""
     import msgspec
 
-    text = repr((_FORMAT, patterns)).encode("utf-8", "surrogatepass")
+    text = "\0".join([str(_FORMAT), *chain.from_iterable(patterns)]).encode("utf-8", "surrogatepass")
     name = f"shapes-{hashlib.sha256(text).hexdigest()[:32]}.msgpack"
     kept = None if folder is None else recall(folder, name)
     if kept is not None:

@@ -21,6 +21,7 @@ _GOES_ON: Final = (
     "api|app|key|token|secret|auth|access|client|user|pass|pwd|account|acct|hq|cred|bearer|dev|prod"
     "|service|sdk|bot|config|host|admin|login|project|workspace|server|integration"
 )
+_LONGEST_GOES_ON: Final = max(map(len, _GOES_ON.split("|")))
 #: What stands around a value: it is no part of a longer one, of a path or of a host name.
 _BEFORE: Final = r"[\s\"'`=:>(\[,;|{&*\\<@?]"
 _AFTER: Final = r"(?:[^A-Za-z0-9_+/-]|\z)"
@@ -49,15 +50,13 @@ def pattern(words: Sequence[str], value: str) -> str:
 def superset(words: Sequence[str], value: str) -> str:
     """What Hyperscan searches for :func:`pattern`: without the borders it needs a tenth of the memory."""
     small = "|".join(map(spelled, words))
-    longest = max(map(len, _GOES_ON.split("|")))
-    return f"(?s:.?)(?i:{small})(?s:.{{0,{REACH + longest}}}){_BEFORE}(?:{value})"
+    return f"(?s:.?)(?i:{small})(?s:.{{0,{REACH + _LONGEST_GOES_ON}}}){_BEFORE}(?:{value})"
 
 
 def reach(words: Sequence[str]) -> int:
     """How many bytes before a value the match of :func:`superset` may begin."""
-    parts = re.compile(r"\s+")
-    name = max(len(parts.sub(" ", word).encode()) for word in words)
-    return 1 + name + REACH + max(map(len, _GOES_ON.split("|"))) + 1
+    name = max(len(" ".join(word.split()).encode()) for word in words)
+    return 1 + name + REACH + _LONGEST_GOES_ON + 1
 
 
 def keywords(words: Sequence[str]) -> tuple[str, ...]:

@@ -38,6 +38,28 @@ def test_help_loads_nothing_heavy() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+#: What a scan of a folder has no use for before anything is found.
+UNUSED = (
+    *("email.message", "importlib.metadata", "re2", "sqlite3", "typing_extensions", "yaml"),
+    *("unsprawl.canaries", "unsprawl.detectors.judgement", "unsprawl.recall"),
+)
+
+
+def test_a_scan_loads_only_what_it_uses(tmp_path: Path) -> None:
+    code = (
+        f"import gc, sys; from unsprawl.cli import main; code = main(['scan', {str(tmp_path)!r}, '--quiet']);"
+        "print(gc.isenabled(), gc.get_freeze_count(), *sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    python("-c", code)  # fills the cache of rules
+    done = python("-c", code)
+    assert done.returncode == 0
+    collecting, frozen, *loaded = done.stderr.split()
+    assert set(loaded).isdisjoint(UNUSED)
+    assert "msgspec" in loaded
+    assert collecting == "True"
+    assert int(frozen) > 20_000, "the rules are looked through for garbage"
+
+
 def test_help_takes_less_than_a_third_of_a_second() -> None:
     best = float("inf")
     for _ in range(10):  # the best of several, for other test processes share the cores
