@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import starmap
-from struct import Struct
+from struct import Struct, pack
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -112,7 +112,7 @@ _NO_WORD: Final = bytes(byte for byte in range(256) if not bytes([byte]).isalnum
 
 def _packed(numbers: Sequence[float]) -> bytes:
     """Numbers as they stand in a row of them."""
-    return np.array(numbers, np.float32).tobytes()
+    return pack(f"={len(numbers)}f", *numbers)
 
 
 _OPERATORS: Final = [

@@ -111,8 +111,7 @@ class ContextClassifier:
         return [verdicts[owner] for owner in owners]
 
     def _judge(self, pairs: list[tuple[Document, Candidate]]) -> list[Verdict]:
-        probability, labels, environments = self.outputs(pairs)
-        told = zip(pairs, probability.tolist(), labels.tolist(), environments.tolist(), strict=True)
+        told = zip(pairs, *self.outputs(pairs), strict=True)
         return [self._verdict(*one) for one in told]
 
     def _first(self, pair: tuple[Document, Candidate], kind: str, probability: float) -> Verdict:
@@ -121,7 +120,9 @@ class ContextClassifier:
             return Verdict(probability, Label.EXAMPLE)
         return self._baseline.score([pair])[0]
 
-    def outputs(self, pairs: Sequence[tuple[Document, Candidate]]) -> tuple[Any, Any, Any]:
+    def outputs(
+        self, pairs: Sequence[tuple[Document, Candidate]]
+    ) -> tuple[list[float], list[list[float]], list[list[float]]]:
         """Calibrated probabilities, and the logits of labels and environments, straight from the network."""
         from unsprawl.models.features import extract
         from unsprawl.models.surfaces import surface_of
@@ -130,9 +131,13 @@ class ContextClassifier:
         running, calibration = _loaded(self._folder, os.getpid())
         batch = extract(pairs, self._kinds)
         secret, labels, environments = running.run(None, {name: getattr(batch, name) for name in _INPUTS})
-        surfaces = [surface_of(document, full_path(document, candidate)) for document, candidate in pairs]
-        families = [self._family(candidate.rule) for _, candidate in pairs]
-        return calibration.probability(secret, surfaces, families), labels, environments
+        chances = [
+            calibration.chance(
+                logit, surface_of(document, full_path(document, candidate)), self._family(candidate.rule)
+            )
+            for logit, (document, candidate) in zip(secret.tolist(), pairs, strict=True)
+        ]
+        return chances, labels.tolist(), environments.tolist()
 
     def _family(self, rule: str) -> str:
         kind = self._kinds.get(rule, "exact")
