@@ -87,10 +87,10 @@ $(BUILDBOT): $(VENV)/pyvenv.cfg
 	$(PYTHON) -m venv $(VENV)/buildbot
 	$(VENV)/buildbot/bin/python -m pip --disable-pip-version-check install --quiet 'buildbot[bundle]==4.3.0' buildbot-worker==4.3.0 setuptools
 
-$(VENV)/.demo-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt detectors/matching/_drawn.c
+$(VENV)/.demo-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt detectors/matching/_drawn.c models/_rows.c
 	$(PIP) install --quiet -c constraints.txt -e '.[demo]'
 	@touch $@
 
-$(VENV)/.dev-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt detectors/matching/_drawn.c
+$(VENV)/.dev-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt detectors/matching/_drawn.c models/_rows.c
 	$(PIP) install --quiet -c constraints.txt -e '.[demo,dev]'
 	@touch $@ $(VENV)/.demo-installed

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from unsprawl.models.hashing import CLASSES, DIGIT, HIGH, LOWER, SIGN, SPACE, UPPER
 from unsprawl.models.window import SEGMENTS
 
-__all__ = ["COUNTED", "counted", "fill"]
+__all__ = ["COUNTED", "TABLES", "counted", "fill"]
 
 
 def _all_but(kept: bytes) -> bytes:
@@ -51,6 +51,8 @@ _ENTROPY: Final = 12
 _CLASS: Final = np.frombuffer(CLASSES, np.uint8)
 #: How many numbers are counted of a candidate.
 COUNTED: Final = _PLAIN.size // 4 + len(_SIGNS) + len(_LENGTHS)
+#: What the compiled part asks for.
+TABLES: Final = (_SIGNS.tobytes(), _BITS.tobytes(), _LOGS.tobytes())
 
 
 @lru_cache(4096)

@@ -18,15 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unsprawl import lexicon
-from unsprawl.models.counting import COUNTED, counted, fill
-from unsprawl.models.hashing import (
-    BUCKETS,
-    GRAMS,
-    TEXT_WORDS,
-    bucket,
-    grams,
-    words,
-)
+from unsprawl.models.counting import counted
+from unsprawl.models.hashing import BUCKETS, GRAMS, TEXT_WORDS, bucket
+from unsprawl.models.rows import fill
 from unsprawl.models.surfaces import surface_of
 from unsprawl.models.together import Together
 from unsprawl.models.window import WIDTH, Window, window
@@ -152,11 +146,11 @@ def extract(pairs: Sequence[tuple[Document, Candidate]], kinds: dict[str, str] |
     for (document, candidate), seen in zip(pairs, windows, strict=True):
         facts.append(_facts(document, candidate, seen, kinds.get(candidate.rule, "exact"), numbers))
     filled = np.frombuffer(bytearray().join(numbers), np.float32).reshape(-1, NUMBERS)
-    fill(filled[:, -COUNTED:], rows)
-    buckets = np.empty((len(windows), WORDS), np.int32)
-    buckets[:, :_FACTS] = facts
-    buckets[:, _FACTS:] = words(joined)
-    return Batch(rows, filled, buckets, grams(joined))
+    words = np.empty((len(windows), WORDS), np.int32)
+    words[:, :_FACTS] = facts
+    grams = np.empty((len(windows), GRAMS), np.int32)
+    fill(joined, filled, words, grams)
+    return Batch(rows, filled, words, grams)
 
 
 @lru_cache(4096)

@@ -23,6 +23,7 @@ __all__ = [
     "LOWER",
     "SIGN",
     "SPACE",
+    "TABLES",
     "TEXT_WORDS",
     "UPPER",
     "bucket",
@@ -101,6 +102,8 @@ _GRAM_PLACES: Final = np.concatenate((np.arange(78), np.arange(152, 174), np.ara
 GRAMS: Final = len(_GRAM_PLACES)
 _GRAM_BYTES: Final = (_GRAM_PLACES[:, None] + np.arange(4)).ravel()
 _GRAM_SALT: Final = _SALT[_GRAM_PLACES]
+#: What the compiled part asks for.
+TABLES: Final = (CLASSES, _SALT.tobytes(), _GRAM_PLACES.astype(np.int32).tobytes())
 
 
 def bucket(text: str | bytes, salt: int = 0) -> int:
