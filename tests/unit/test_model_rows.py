@@ -15,19 +15,9 @@ from unsprawl.models.features import GRAMS, NUMBERS, WORDS, extract
 from unsprawl.models.together import Together
 from unsprawl.models.window import WIDTH, window
 
-PIECES = (
-    b"camelCase",
-    b"TOKEN",
-    b"test42",
-    b"a1b2c3",
-    b"\xc3\xa9",
-    b"\0",
-    b"_-=",
-    b" ",
-    b"\n",
-    b"zzzz",
-    b"012",
-)
+PIECES = (b"camelCase", b"TOKEN", b"test42", b"a1b2c3", b"\xc3\xa9", b"\0", b"_-=", b" ", b"\n", b"zz")
+
+built = pytest.mark.skipif(rows.compiled is None, reason="the compiled part was not built")
 
 
 def filled(how, data):
@@ -68,6 +58,7 @@ def test_rows_full_of_words_and_of_none_are_read_alike():
 @built
 def test_the_compiled_part_refuses_what_does_not_fit():
     numbers, words, grams = (np.zeros((1, width), np.float32) for width in (NUMBERS, WORDS, GRAMS))
+    assert rows.compiled is not None
     with pytest.raises(ValueError, match="differ in number"):
         rows.compiled(bytes(2 * WIDTH), numbers, words, grams)
     with pytest.raises(ValueError, match="differ in number"):
