@@ -32,6 +32,8 @@ _SHARE: Final = 0.65
 #: Below it the network says that even a drawn value beside a vendor's name is none of its keys.
 _CONTRADICTED: Final = 0.05
 _POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
+#: What stands for the baseline's verdict on what no preset reports.
+_UNREPORTED: Final = Verdict(0.0, Label.EXAMPLE)
 _LABELS: Final = tuple(Label)
 _ENVIRONMENTS: Final = tuple(Environment)
 #: The numbers of the labels that agree with a confidence: of none, and of a credential.
@@ -117,7 +119,7 @@ class ContextClassifier:
     def _first(self, pair: tuple[Document, Candidate], kind: str, probability: float) -> Verdict:
         """The baseline's verdict; it costs as much as the network, so not for what no preset reports."""
         if kind == "generic" and probability < self.presets["broad"]:
-            return Verdict(probability, Label.EXAMPLE)
+            return _UNREPORTED
         return self._baseline.score([pair])[0]
 
     def outputs(
