@@ -17,6 +17,9 @@ PRISM := $(abspath $(VENV))/prism/node_modules/.bin/prism
 # A build system of its own: what it needs would not agree with what we pin.
 BUILDBOT := $(abspath $(VENV))/buildbot/bin/buildbot
 
+# Parts for speed: a change builds them again.
+COMPILED := $(wildcard detectors/*/*.c models/*.c)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo setup test test-servers missing-servers soak lint types bench docs wheel clean
@@ -87,10 +90,10 @@ $(BUILDBOT): $(VENV)/pyvenv.cfg
 	$(PYTHON) -m venv $(VENV)/buildbot
 	$(VENV)/buildbot/bin/python -m pip --disable-pip-version-check install --quiet 'buildbot[bundle]==4.3.0' buildbot-worker==4.3.0 setuptools
 
-$(VENV)/.demo-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt detectors/matching/_drawn.c detectors/views/_wraps.c
+$(VENV)/.demo-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt $(COMPILED)
 	$(PIP) install --quiet -c constraints.txt -e '.[demo]'
 	@touch $@
 
-$(VENV)/.dev-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt detectors/matching/_drawn.c detectors/views/_wraps.c
+$(VENV)/.dev-installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt $(COMPILED)
 	$(PIP) install --quiet -c constraints.txt -e '.[demo,dev]'
 	@touch $@ $(VENV)/.demo-installed

@@ -14,11 +14,12 @@ Label and environment come from the path and from the words of the line.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from unsprawl import lexicon
+from unsprawl.models.together import Together
 from unsprawl.records import Candidate, Document, Environment, Label, Verdict
 
 __all__ = ["BaselineClassifier"]
@@ -31,41 +32,49 @@ _NOTHING: Final = 0.05
 #: Distinctive formats are longer; below, letters of a placeholder may stand in one by chance.
 _SHORT: Final = 24
 
-_TEST_PATH: Final = re.compile(
-    r"(?i)(?:^|[/_.!-])(?:tests?|testing|testdata|test-data|fixtures?|specs?|__tests__|e2e|mocks?|fakes?|stubs?"
-    r"|cassettes|sandbox)(?:[/_.-]|$)"
+
+def _word(*words: str) -> str:
+    """Any of the words, between anything but letters: ``db_prod1`` is production, ``produce`` is not."""
+    return rf"(?i)(?:^|[^a-z])(?:{'|'.join(words)})(?:[^a-z]|$)"
+
+
+#: The first of them that is found counts.
+_PLACES: Final = (
+    Environment.PRODUCTION,
+    Environment.STAGING,
+    Environment.TEST,
+    Environment.DEVELOPMENT,
 )
-_DOC_PATH: Final = re.compile(
+_PLACE_WORDS: Final = (
+    _word("prod", "production", "live", "prd"),
+    _word("stag(?:ing|e)", "stg", "pre-?prod", "uat", "qa"),
+    _word("tests?", "testing", "ci", "sandbox", "e2e"),
+    _word("dev", "develop(?:ment)?", "local(?:host)?", r"127\.0\.0\.1"),
+)
+_EXAMPLE_WORD: Final = (
+    r"(?i)\b(?:e\.g\.|for example|example|sample|such as|looks like|placeholder|documentation)\b"
+)
+#: What is asked of a line: the words of places (numbers 0 to 3), then those that tell a label.
+_LINE: Final = Together(
+    *_PLACE_WORDS,
+    r"(?i)\b(?:tests?|testing|unit[ _-]?test|mock(?:ed)?|fake|dummy|stub|fixture|assert\w*|expect)\b|\btest_",
+    _EXAMPLE_WORD,
+    r"(?i)sha-?\d|md5|hash|digest|checksum|commit|integrity|fingerprint|etag",
+    r"(?i)public[_-]?key|publishable|pk_(?:test|live)_|site[_-]?key|client[_-]?id\b",
+    r"(?i)pass(?:word|wd|phrase)?|pwd|secret|credential|private[_-]?key|api[_-]?key|auth",
+)
+_TEST, _EXAMPLE, _HASH, _PUBLIC, _STRONG = range(len(_PLACES), len(_PLACES) + 5)
+_PATH: Final = Together(
+    *_PLACE_WORDS,
+    r"(?i)(?:^|[/_.!-])(?:tests?|testing|testdata|test-data|fixtures?|specs?|__tests__|e2e|mocks?|fakes?|stubs?"
+    r"|cassettes|sandbox)(?:[/_.-]|$)",
     r"(?i)(?:^|/)(?:docs?|documentation|examples?|samples?|tutorials?|man|demo)/"
     r"|(?:^|/)(?:readme|changelog|news)[^/]*$"
-    r"|\.(?:example|sample|dist|template|tmpl|tpl|skel)(?:\.\w+)?$"
+    r"|\.(?:example|sample|dist|template|tmpl|tpl|skel)(?:\.[\pL\pN_]+)?$",
+    utf8=True,
 )
-_TEST_WORD: Final = re.compile(
-    rb"(?i)\b(?:tests?|testing|unit[ _-]?test|mock(?:ed)?|fake|dummy|stub|fixture|assert\w*|expect)\b|\btest_"
-)
-_EXAMPLE_WORD: Final = re.compile(
-    rb"(?i)\b(?:e\.g\.|for example|example|sample|such as|looks like|placeholder|documentation)\b"
-)
-
-
-def _word(*words: str) -> re.Pattern[bytes]:
-    """Any of the words, between anything but letters: ``db_prod1`` is production, ``produce`` is not."""
-    return re.compile(rf"(?i)(?:^|[^a-z])(?:{'|'.join(words)})(?:[^a-z]|$)".encode())
-
-
-_ENVIRONMENTS: Final = (
-    (Environment.PRODUCTION, _word("prod", "production", "live", "prd")),
-    (Environment.STAGING, _word("stag(?:ing|e)", "stg", "pre-?prod", "uat", "qa")),
-    (Environment.TEST, _word("tests?", "testing", "ci", "sandbox", "e2e")),
-    (Environment.DEVELOPMENT, _word("dev", "develop(?:ment)?", "local(?:host)?", r"127\.0\.0\.1")),
-)
-_HASH_WORD: Final = re.compile(rb"(?i)sha-?\d|md5|hash|digest|checksum|commit|integrity|fingerprint|etag")
-_PUBLIC_WORD: Final = re.compile(
-    rb"(?i)public[_-]?key|publishable|pk_(?:test|live)_|site[_-]?key|client[_-]?id\b"
-)
-_STRONG_WORD: Final = re.compile(
-    rb"(?i)pass(?:word|wd|phrase)?|pwd|secret|credential|private[_-]?key|api[_-]?key|auth"
-)
+_AROUND: Final = Together(*_PLACE_WORDS)
+_NEARBY: Final = Together(_EXAMPLE_WORD)
 
 
 class BaselineClassifier:
@@ -89,8 +98,8 @@ class BaselineClassifier:
         path = document.path or document.uri
         if candidate.member:
             path = f"{path}!/{candidate.member}"
-        line = _line(candidate)
-        environment = _environment(path, candidate, line)
+        words, ways = _LINE(_line(candidate)), _of_path(path)
+        environment = _environment(words, ways, candidate)
         if candidate.doubt:
             # A filter refused it; only a classifier that reads the text around may take it up again.
             return Verdict(_NOTHING, Label.REFERENCE, environment)
@@ -99,7 +108,7 @@ class BaselineClassifier:
         masked = lexicon.is_placeholder(_body(candidate, value)) and (kind != "exact" or len(value) < _SHORT)
         if masked and not proven:
             return Verdict(_NOTHING, Label.PLACEHOLDER, environment)
-        label = _label(path, line, candidate)
+        label = _label(words, ways, candidate)
         if proven:
             return Verdict(_PROVEN, label, environment)
         if kind == "exact":
@@ -107,10 +116,12 @@ class BaselineClassifier:
         if kind == "contextual":
             bonus = 0.1 if lexicon.looks_random(value) else -0.05
             return Verdict(round(_CONTEXTUAL + bonus - _doubt(label), 3), label, environment)
-        return self._judge_generic(value, line, label, environment)
+        return self._judge_generic(value, words, label, environment)
 
     @staticmethod
-    def _judge_generic(value: bytes, line: bytes, label: Label, environment: Environment) -> Verdict:
+    def _judge_generic(
+        value: bytes, words: Collection[int], label: Label, environment: Environment
+    ) -> Verdict:
         if lexicon.is_weak(value):
             weak = label if label in (Label.TEST, Label.EXAMPLE) else Label.WEAK
             return Verdict(0.5 - _doubt(label), weak, environment)
@@ -121,11 +132,11 @@ class BaselineClassifier:
             score -= 0.1
         elif _mixed(value):
             score += 0.1
-        if lexicon.alphabet(value) == "hex" and len(value) in (32, 40, 64, 128) and _HASH_WORD.search(line):
+        if lexicon.alphabet(value) == "hex" and len(value) in (32, 40, 64, 128) and _HASH in words:
             return Verdict(0.15, Label.HASH, environment)
-        if _PUBLIC_WORD.search(line) and not _STRONG_WORD.search(line):
+        if _PUBLIC in words and _STRONG not in words:
             return Verdict(0.15, Label.PUBLIC, environment)
-        if _STRONG_WORD.search(line):
+        if _STRONG in words:
             score += 0.1
         return Verdict(round(min(0.85, max(_NOTHING, score - _doubt(label))), 3), label, environment)
 
@@ -142,11 +153,15 @@ def _line(candidate: Candidate) -> bytes:
     return left + b" " + right
 
 
-def _label(path: str, line: bytes, candidate: Candidate) -> Label:
-    if _TEST_PATH.search(path) or _TEST_WORD.search(line):
+@lru_cache(4096)
+def _of_path(path: str) -> Collection[int]:
+    return _PATH(path.encode("utf-8", "replace"))
+
+
+def _label(words: Collection[int], ways: Collection[int], candidate: Candidate) -> Label:
+    if _TEST in ways or _TEST in words:
         return Label.TEST
-    nearby = candidate.before[-240:]
-    if _DOC_PATH.search(path) or _EXAMPLE_WORD.search(line) or _EXAMPLE_WORD.search(nearby):
+    if _EXAMPLE in ways or _EXAMPLE in words or _NEARBY(candidate.before[-240:]):
         return Label.EXAMPLE
     return Label.REAL
 
@@ -161,11 +176,11 @@ def _mixed(value: bytes) -> bool:
     return letters and any(48 <= byte <= 57 or byte in b"!@#$%^&*+?~" for byte in value)
 
 
-def _environment(path: str, candidate: Candidate, line: bytes) -> Environment:
+def _environment(words: Collection[int], ways: Collection[int], candidate: Candidate) -> Environment:
     """The nearest word wins: first the line, then the path, then the lines around."""
-    around = candidate.before[-400:] + b" " + candidate.after[:200]
-    for text in (line, path.encode("utf-8", "replace"), around):
-        for environment, words in _ENVIRONMENTS:
-            if words.search(text):
-                return environment
-    return Environment.UNKNOWN
+    first = min(words, default=len(_PLACES))
+    if first >= len(_PLACES):
+        first = min(ways, default=len(_PLACES))
+    if first >= len(_PLACES):
+        first = min(_AROUND(candidate.before[-400:] + b" " + candidate.after[:200]), default=len(_PLACES))
+    return _PLACES[first] if first < len(_PLACES) else Environment.UNKNOWN

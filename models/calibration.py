@@ -6,6 +6,7 @@ and of all, so that a few samples move nothing; numpy alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +25,8 @@ _LEAST: Final = 40
 _ROUNDS: Final = 200
 #: How strongly a family is held to the calibration of all.
 _PRIOR: Final = 8.0
+#: Logits are cut here.
+_FAR: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,14 @@ class Calibration:
         slope, offset = np.array(pairs, np.float64).reshape(-1, 2).T
         return _sigmoid(slope * np.asarray(logits, np.float64) + offset)
 
+    def chance(self, logit: float, surface: str, family: str) -> float:
+        """The probability of one; few at a time cost numpy more."""
+        slope, offset = self.of(surface, family)
+        return 1 / (1 + math.exp(-min(_FAR, max(-_FAR, slope * logit + offset))))
+
 
 def _sigmoid(values: Floats) -> Floats:
-    return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+    return 1 / (1 + np.exp(-np.clip(values, -_FAR, _FAR)))
 
 
 def fit(

@@ -32,6 +32,15 @@ _SHARE: Final = 0.65
 #: Below it the network says that even a drawn value beside a vendor's name is none of its keys.
 _CONTRADICTED: Final = 0.05
 _POSITIVE: Final = (Label.REAL, Label.WEAK, Label.TEST)
+#: What stands for the baseline's verdict on what no preset reports.
+_UNREPORTED: Final = Verdict(0.0, Label.EXAMPLE)
+_LABELS: Final = tuple(Label)
+_ENVIRONMENTS: Final = tuple(Environment)
+#: The numbers of the labels that agree with a confidence: of none, and of a credential.
+_AGREEING: Final = [
+    [number for number, label in enumerate(_LABELS) if (label in _POSITIVE) is positive]
+    for positive in (False, True)
+]
 _TINY: Final = 1e-4
 
 
@@ -41,9 +50,12 @@ def is_there(folder: Path = FOLDER) -> bool:
 
 
 @lru_cache(4)
-def _loaded(folder: Path, _process: int) -> tuple[Any, dict[str, Any]]:
-    """The session and configuration of a folder. Not shared with forked processes: threads do not survive."""
-    return session(folder / _MODEL), _config(folder)
+def _loaded(folder: Path, _process: int) -> tuple[Any, Any]:
+    """The session and calibration of a folder. Not shared with forked processes: threads do not survive."""
+    from unsprawl.models.calibration import Calibration
+
+    table = {name: tuple(pair) for name, pair in _config(folder)["calibration"].items()}
+    return session(folder / _MODEL), Calibration(table)
 
 
 @lru_cache(4)
@@ -101,46 +113,51 @@ class ContextClassifier:
         return [verdicts[owner] for owner in owners]
 
     def _judge(self, pairs: list[tuple[Document, Candidate]]) -> list[Verdict]:
-        probability, labels, environments = self.outputs(pairs)
-        return [
-            self._verdict(pair, probability[number], labels[number], environments[number])
-            for number, pair in enumerate(pairs)
-        ]
+        told = zip(pairs, *self.outputs(pairs), strict=True)
+        return [self._verdict(*one) for one in told]
 
     def _first(self, pair: tuple[Document, Candidate], kind: str, probability: float) -> Verdict:
         """The baseline's verdict; it costs as much as the network, so not for what no preset reports."""
         if kind == "generic" and probability < self.presets["broad"]:
-            return Verdict(probability, Label.EXAMPLE)
+            return _UNREPORTED
         return self._baseline.score([pair])[0]
 
-    def outputs(self, pairs: Sequence[tuple[Document, Candidate]]) -> tuple[Any, Any, Any]:
+    def outputs(
+        self, pairs: Sequence[tuple[Document, Candidate]]
+    ) -> tuple[list[float], list[list[float]], list[list[float]]]:
         """Calibrated probabilities, and the logits of labels and environments, straight from the network."""
-        from unsprawl.models.calibration import Calibration
         from unsprawl.models.features import extract
         from unsprawl.models.surfaces import surface_of
         from unsprawl.models.window import full_path
 
-        running, config = _loaded(self._folder, os.getpid())
+        running, calibration = _loaded(self._folder, os.getpid())
         batch = extract(pairs, self._kinds)
         secret, labels, environments = running.run(None, {name: getattr(batch, name) for name in _INPUTS})
-        calibration = Calibration({name: tuple(pair) for name, pair in config["calibration"].items()})
-        surfaces = [surface_of(document, full_path(document, candidate)) for document, candidate in pairs]
-        families = [self._family(candidate.rule) for _, candidate in pairs]
-        return calibration.probability(secret, surfaces, families), labels, environments
+        chances = [
+            calibration.chance(
+                logit, surface_of(document, full_path(document, candidate)), self._family(candidate.rule)
+            )
+            for logit, (document, candidate) in zip(secret.tolist(), pairs, strict=True)
+        ]
+        return chances, labels.tolist(), environments.tolist()
 
     def _family(self, rule: str) -> str:
         kind = self._kinds.get(rule, "exact")
         return rule.partition(".")[0] if kind == "generic" else kind
 
     def _verdict(
-        self, pair: tuple[Document, Candidate], probability: float, labels: Any, environments: Any
+        self,
+        pair: tuple[Document, Candidate],
+        probability: float,
+        labels: list[float],
+        environments: list[float],
     ) -> Verdict:
         kind = self._kinds.get(pair[1].rule, "exact")
-        first = self._first(pair, kind, float(probability))
+        first = self._first(pair, kind, probability)
         # The default never drops a vendor's format, unless it says itself that it stands for one, nor what
         # a machine drew beside a vendor's name, unless the network contradicts.
         least = self.presets["balanced"]
-        confidence = float(probability)
+        confidence = probability
         if kind == "exact":
             confidence = (confidence + first.confidence) / 2
             confidence = first.confidence if first.label is Label.PLACEHOLDER else max(least, confidence)
@@ -166,23 +183,20 @@ def _likeness(document: Document, candidate: Candidate) -> tuple[Any, ...]:
     )
 
 
-def _label(logits: Any, confidence: float, first: Verdict) -> Label:
+def _label(logits: list[float], confidence: float, first: Verdict) -> Label:
     """The likeliest label, among those that agree with the confidence."""
-    positive = confidence >= 0.5
-    ranked = sorted(zip(logits.tolist(), Label, strict=True), key=lambda pair: -pair[0])
-    found = next(label for _, label in ranked if (label in _POSITIVE) == positive)
+    found = _LABELS[max(_AGREEING[confidence >= 0.5], key=logits.__getitem__)]
     # Words of tests and fixtures are told by a list; the network adds what no list has.
     return Label.TEST if found is Label.REAL and first.label is Label.TEST else found
 
 
-def _environment(logits: Any, first: Verdict) -> Environment:
+def _environment(logits: list[float], first: Verdict) -> Environment:
     """What a word nearby says; else what the network does not doubt."""
     if first.environment is not Environment.UNKNOWN:
         return first.environment
-    values = logits.tolist()
-    best = max(values)
-    share = math.exp(best) / sum(math.exp(value) for value in values)
-    return tuple(Environment)[values.index(best)] if share > 0.8 else Environment.UNKNOWN
+    best = max(logits)
+    share = math.exp(best) / sum(map(math.exp, logits))
+    return _ENVIRONMENTS[logits.index(best)] if share > 0.8 else Environment.UNKNOWN
 
 
 def _logit(probability: float) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Final
 
+from unsprawl.models.together import Together
 from unsprawl.records import Document
 
 __all__ = ["SURFACES", "surface_of"]
@@ -24,23 +24,22 @@ _SCHEMES: Final = {
     "jenkins": "ci",
     "mail": "mail",
 }
-_PATHS: Final = (
-    ("notebook", re.compile(r"\.ipynb$")),
-    ("mail", re.compile(r"\.(?:eml|mbox|msg)(?:$|!)")),
-    ("database", re.compile(r"\.(?:sqlite3?|db|sql|dump)(?:$|!)")),
-    ("shell", re.compile(r"history$|\.(?:sh|bash|zsh|ps1|bat|cmd|fish)$")),
-    ("ci", re.compile(r"\.log(?:\.\d+)?$|(?:^|/)(?:consoletext|build|job)[^/]*\.txt$|(?:^|/)logs?/")),
-    ("chat", re.compile(r"(?:^|/)(?:slack|chat|channels?|threads?|irc|mattermost|teams)[/_.-]")),
-    ("issue", re.compile(r"(?:^|/)(?:issues?|tickets?|jira|bugs?)[/_.-]")),
-    ("wiki", re.compile(r"(?:^|/)(?:wiki|confluence|runbooks?|pages)[/_.-]")),
-    ("docs", re.compile(r"\.(?:md|rst|adoc|txt|html?|tex|pod|\d)$|(?:^|/)(?:docs?|readme|changelog)")),
-    (
-        "config",
-        re.compile(
-            r"\.(?:ya?ml|json|toml|ini|cfg|conf|cnf|properties|env|xml|tf|tfvars|plist|lock)$|(?:^|/)\.?env|dockerfile"
-        ),
-    ),
-)
+#: The first that is found in a path counts.
+_PATHS: Final = {
+    "notebook": r"\.ipynb$",
+    "mail": r"\.(?:eml|mbox|msg)(?:$|!)",
+    "database": r"\.(?:sqlite3?|db|sql|dump)(?:$|!)",
+    "shell": r"history$|\.(?:sh|bash|zsh|ps1|bat|cmd|fish)$",
+    "ci": r"\.log(?:\.\d+)?$|(?:^|/)(?:consoletext|build|job)[^/]*\.txt$|(?:^|/)logs?/",
+    "chat": r"(?:^|/)(?:slack|chat|channels?|threads?|irc|mattermost|teams)[/_.-]",
+    "issue": r"(?:^|/)(?:issues?|tickets?|jira|bugs?)[/_.-]",
+    "wiki": r"(?:^|/)(?:wiki|confluence|runbooks?|pages)[/_.-]",
+    "docs": r"\.(?:md|rst|adoc|txt|html?|tex|pod|\d)$|(?:^|/)(?:docs?|readme|changelog)",
+    "config": r"\.(?:ya?ml|json|toml|ini|cfg|conf|cnf|properties|env|xml|tf|tfvars|plist|lock)$"
+    r"|(?:^|/)\.?env|dockerfile",
+}
+_OF_PATH: Final = tuple(_PATHS)
+_ASKED: Final = Together(*_PATHS.values(), utf8=True)
 
 
 def surface_of(document: Document, path: str) -> str:
@@ -50,5 +49,5 @@ def surface_of(document: Document, path: str) -> str:
 
 @lru_cache(4096)
 def _by_path(path: str) -> str:
-    path = path.lower()
-    return next((surface for surface, pattern in _PATHS if pattern.search(path)), "source")
+    found = _ASKED(path.lower().encode("utf-8", "replace"))
+    return _OF_PATH[min(found)] if found else "source"

@@ -14,8 +14,7 @@ the network knows what it looks at without being told:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from unsprawl.records import Candidate, Document
 
@@ -45,8 +44,7 @@ _JOINTS: Final = b" \t\"'`([{=:>,~|\\&*<?!-"
 _NAMING: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-$@"
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The parts of one candidate's surroundings, each within its bounds, and the row made of them.
 
     ``joint`` is what stands between the name and the value (``": "``).

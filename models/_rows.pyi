@@ -1,0 +1,6 @@
+from typing import Any
+
+def prepare(
+    classes: bytes, salts: bytes, places: bytes, signs: bytes, bits: bytes, logs: bytes, /
+) -> None: ...
+def fill(rows: bytes, numbers: Any, words: Any, grams: Any, /) -> None: ...
