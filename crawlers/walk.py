@@ -11,13 +11,25 @@ import re
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from unsprawl.globs import matches
 from unsprawl.records import Skipped
 
-__all__ = ["EXCLUDED", "Entry", "Folder", "Rules", "as_uri", "entry_of", "kind_of", "unreadable", "walk"]
+__all__ = [
+    "EXCLUDED",
+    "Entry",
+    "Folder",
+    "Rules",
+    "as_uri",
+    "entry_of",
+    "is_plain",
+    "kind_of",
+    "unreadable",
+    "walk",
+]
 
 #: The reason for what a pattern of the owner leaves out.
 EXCLUDED: Final = "left out by exclude"
@@ -25,7 +37,10 @@ EXCLUDED: Final = "left out by exclude"
 #: hundreds of thousands of them are pickled.
 Entry: TypeAlias = tuple[str, int, int, int, int]
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.~/-]*\Z").match
+#: Whether a name stands in a uri as it is.
+is_plain = re.compile(r"[A-Za-z0-9_.~/-]*\Z").match
+
+_name = attrgetter("name")
 
 #: Views of the kernel, not files at rest: endless, blocking, or different at every read.
 _PSEUDO_FILESYSTEMS: Final = frozenset(
@@ -83,6 +98,9 @@ def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
     """Everything below the folder ``path`` (absolute), folder by folder, each in the order of its names."""
     follow = rules.follow_symlinks
     selective = bool(rules.exclude) or not rules.hidden
+    choosy = selective or rules.largest is not None
+    # In few folders lies what another argument covers.
+    above = {path[: path.rfind("/") + 1] for path in rules.elsewhere}
     pseudo = _pseudo_mounts()
     visited: set[tuple[int, int]] = set()
     links = 0
@@ -100,6 +118,7 @@ def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
             continue
         entries: list[Entry] = []
         below: list[tuple[str, str]] = []
+        plain = not choosy and folder not in above
         for child in children:
             name = child.name
             if not follow and child.is_symlink():
@@ -110,6 +129,9 @@ def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
             except OSError as error:
                 dangling = Skipped(as_uri(folder + name), "a symbolic link to nothing", excluded=True)
                 yield dangling if child.is_symlink() else unreadable(as_uri(folder + name), error)
+                continue
+            if status is not None and plain and stat.S_ISREG(status.st_mode):  # like most
+                entries.append(entry_of(name, status))
                 continue
             reason = _left_out(folder + name, name, top, rules) if selective else ""
             if status is None:
@@ -156,11 +178,7 @@ def unreadable(uri: str, error: OSError) -> Skipped:
 
 def as_uri(path: str) -> str:
     """``file:///…``; bytes that are no UTF-8 are kept as percent escapes."""
-    return "file://" + (path if _PLAIN_NAME(path) else quote(os.fsencode(path), safe="/"))
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
+    return "file://" + (path if is_plain(path) else quote(os.fsencode(path), safe="/"))
 
 
 def _slashed(path: str) -> str:
