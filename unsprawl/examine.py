@@ -261,10 +261,12 @@ class Examiner:
                 account.attrs[candidate.member] = self._attrs(document, candidate.member, gaps)
             attrs = account.attrs[candidate.member]
             known = neighbours(candidate, blocks)
-            occurrence = self._occurrence(source, surface, document, candidate, verdict, attrs, known)
-            ordinal = account.ordinals.get(occurrence.finding, 0)
-            account.ordinals[occurrence.finding] = ordinal + 1
-            yield replace(occurrence, ordinal=ordinal)
+            finding = finding_of(self.keys, self.rules[candidate.rule], candidate)
+            ordinal = account.ordinals.get(finding, 0)
+            account.ordinals[finding] = ordinal + 1
+            yield self._occurrence(
+                source, surface, document, candidate, verdict, attrs, known, finding, ordinal
+            )
 
     def _refuse(
         self, source: str, document: Document, candidate: Candidate, verdict: Verdict, account: _Account
@@ -323,10 +325,11 @@ class Examiner:
         verdict: Verdict,
         attrs: Mapping[str, Json],
         known: list[Secret],
+        finding: str,
+        ordinal: int,
     ) -> Occurrence:
         rule = self.rules[candidate.rule]
         secret = candidate.secret
-        finding = finding_of(self.keys, rule, candidate)
         inner = f"!/{candidate.member}" if candidate.member else ""
         place = _place(document, candidate.start)
         check = candidate.check
@@ -342,7 +345,7 @@ class Examiner:
             title=rule.name,
             provider=rule.provider,
             document=self.keys.document(source, document.key or document.uri),
-            ordinal=0,
+            ordinal=ordinal,
             secret=secret.preview,
             source=source,
             surface=surface,
