@@ -101,6 +101,8 @@ _PIECES = st.sampled_from(
 )
 
 
+@example(["sha256:", "b7A" * 13, "/", "b7A" * 13])
+@example(["é", "md5-", "0f" * 16, "-", "b7A" * 13, "="])
 @given(st.lists(st.one_of(_PIECES, st.uuids().map(str), st.text("abF0189-_+/:= é", max_size=30))))
 def test_a_run_holds_every_word_in_it_whole(pieces: list[str]) -> None:
     """Words are looked for run by run: that must give what a search of the whole text gives."""
