@@ -1,6 +1,6 @@
 """Files and folders of this machine, and standard input.
 
-Walking happens in the coordinator, reading in the workers: a unit is up to 64 small files, or one
+Walking happens in the coordinator, reading in the workers: a unit is up to 256 small files, or one
 big one. Unchanged files are known by their times, size and inode and are not opened again.
 """
 
