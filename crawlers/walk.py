@@ -11,13 +11,25 @@ import re
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from unsprawl.globs import matches
 from unsprawl.records import Skipped
 
-__all__ = ["EXCLUDED", "Entry", "Folder", "Rules", "as_uri", "entry_of", "kind_of", "unreadable", "walk"]
+__all__ = [
+    "EXCLUDED",
+    "Entry",
+    "Folder",
+    "Rules",
+    "as_uri",
+    "entry_of",
+    "is_plain",
+    "kind_of",
+    "unreadable",
+    "walk",
+]
 
 #: The reason for what a pattern of the owner leaves out.
 EXCLUDED: Final = "left out by exclude"
@@ -25,7 +37,11 @@ EXCLUDED: Final = "left out by exclude"
 #: hundreds of thousands of them are pickled.
 Entry: TypeAlias = tuple[str, int, int, int, int]
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.~/-]*\Z").match
+#: Whether a name stands in a uri as it is.
+is_plain = re.compile(r"[A-Za-z0-9_.~/-]*\Z").match
+
+_name = attrgetter("name")
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | getattr(os, "O_CLOEXEC", 0)
 
 #: Views of the kernel, not files at rest: endless, blocking, or different at every read.
 _PSEUDO_FILESYSTEMS: Final = frozenset(
@@ -83,6 +99,9 @@ def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
     """Everything below the folder ``path`` (absolute), folder by folder, each in the order of its names."""
     follow = rules.follow_symlinks
     selective = bool(rules.exclude) or not rules.hidden
+    choosy = selective or rules.largest is not None
+    # In few folders lies what another argument covers.
+    above = {path[: path.rfind("/") + 1] for path in rules.elsewhere}
     pseudo = _pseudo_mounts()
     visited: set[tuple[int, int]] = set()
     links = 0
@@ -93,34 +112,49 @@ def walk(path: str, shown: str, rules: Rules) -> Iterator[Folder | Skipped]:
         if follow and not _first_visit(folder, visited):
             continue
         try:
-            with os.scandir(folder) as listing:
-                children = sorted(listing, key=_name)
+            # What lies in it is looked up from here: one step, however deep the folder is.
+            descriptor = os.open(folder, _FOLDER)
         except OSError as error:
             yield unreadable(as_uri(folder), error)
             continue
-        entries: list[Entry] = []
-        below: list[tuple[str, str]] = []
-        for child in children:
-            name = child.name
-            if not follow and child.is_symlink():
-                links += 1
-                continue
+        try:
             try:
-                status = None if child.is_dir(follow_symlinks=follow) else child.stat(follow_symlinks=follow)
+                with os.scandir(descriptor) as listing:
+                    children = sorted(listing, key=_name)
             except OSError as error:
-                dangling = Skipped(as_uri(folder + name), "a symbolic link to nothing", excluded=True)
-                yield dangling if child.is_symlink() else unreadable(as_uri(folder + name), error)
+                yield unreadable(as_uri(folder), error)
                 continue
-            reason = _left_out(folder + name, name, top, rules) if selective else ""
-            if status is None:
-                if reason := reason or _no_content(folder, name, children, pseudo):
-                    yield Skipped(as_uri(f"{folder}{name}/"), reason, excluded=True)
+            entries: list[Entry] = []
+            below: list[tuple[str, str]] = []
+            plain = not choosy and folder not in above
+            for child in children:
+                name = child.name
+                if not follow and child.is_symlink():
+                    links += 1
+                    continue
+                try:
+                    status = (
+                        None if child.is_dir(follow_symlinks=follow) else child.stat(follow_symlinks=follow)
+                    )
+                except OSError as error:
+                    dangling = Skipped(as_uri(folder + name), "a symbolic link to nothing", excluded=True)
+                    yield dangling if child.is_symlink() else unreadable(as_uri(folder + name), error)
+                    continue
+                if status is not None and plain and stat.S_ISREG(status.st_mode):  # like most
+                    entries.append(entry_of(name, status))
+                    continue
+                reason = _left_out(folder + name, name, top, rules) if selective else ""
+                if status is None:
+                    if reason := reason or _no_content(folder, name, children, pseudo):
+                        yield Skipped(as_uri(f"{folder}{name}/"), reason, excluded=True)
+                    elif f"{folder}{name}" not in rules.elsewhere:
+                        below.append((f"{folder}{name}/", f"{folder_shown}{name}/"))
+                elif reason := reason or kind_of(status) or _too_large(status, rules):
+                    yield Skipped(as_uri(folder + name), reason, excluded=True)
                 elif f"{folder}{name}" not in rules.elsewhere:
-                    below.append((f"{folder}{name}/", f"{folder_shown}{name}/"))
-            elif reason := reason or kind_of(status) or _too_large(status, rules):
-                yield Skipped(as_uri(folder + name), reason, excluded=True)
-            elif f"{folder}{name}" not in rules.elsewhere:
-                entries.append(entry_of(name, status))
+                    entries.append(entry_of(name, status))
+        finally:
+            os.close(descriptor)
         if entries:
             yield Folder(folder, folder_shown, tuple(entries))
         stack.extend(reversed(below))
@@ -156,11 +190,7 @@ def unreadable(uri: str, error: OSError) -> Skipped:
 
 def as_uri(path: str) -> str:
     """``file:///…``; bytes that are no UTF-8 are kept as percent escapes."""
-    return "file://" + (path if _PLAIN_NAME(path) else quote(os.fsencode(path), safe="/"))
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
+    return "file://" + (path if is_plain(path) else quote(os.fsencode(path), safe="/"))
 
 
 def _slashed(path: str) -> str:

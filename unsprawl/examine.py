@@ -149,13 +149,18 @@ class Examiner:
 
     def look(self, source: str, surface: str, document: Document) -> Examined | Looked:
         """Scan ``document``. What holds more than the classifier takes at once is judged on the way."""
+        try:
+            found = self.detector.scan(document)
+        except AuthError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever fails: one document, not the crawl
+            return Examined((), (self._break(error, document.uri),))
+        if found == ():
+            return _NOTHING  # like most: nothing is set up for them
         gaps: list[Gap] = []
         occurrences: list[Occurrence] = []
         account = _Account()
         try:
-            found = self.detector.scan(document)
-            if found == ():
-                return _NOTHING  # like most
             candidates = self._candidates(document, found, gaps)
             head = list(islice(candidates, GROUP + 1))
             if 0 < len(head) <= GROUP:
@@ -168,7 +173,7 @@ class Examiner:
                     occurrences.append(occurrence)  # noqa: PERF402  # what came before an error is kept
         except AuthError:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever fails: one document, not the crawl
+        except Exception as error:  # noqa: BLE001  # nor does this
             gaps.append(self._break(error, document.uri))
         return Examined(tuple(occurrences), tuple(gaps), tuple(account.refused.values()))
 
@@ -256,10 +261,12 @@ class Examiner:
                 account.attrs[candidate.member] = self._attrs(document, candidate.member, gaps)
             attrs = account.attrs[candidate.member]
             known = neighbours(candidate, blocks)
-            occurrence = self._occurrence(source, surface, document, candidate, verdict, attrs, known)
-            ordinal = account.ordinals.get(occurrence.finding, 0)
-            account.ordinals[occurrence.finding] = ordinal + 1
-            yield replace(occurrence, ordinal=ordinal)
+            finding = finding_of(self.keys, self.rules[candidate.rule], candidate)
+            ordinal = account.ordinals.get(finding, 0)
+            account.ordinals[finding] = ordinal + 1
+            yield self._occurrence(
+                source, surface, document, candidate, verdict, attrs, known, finding, ordinal
+            )
 
     def _refuse(
         self, source: str, document: Document, candidate: Candidate, verdict: Verdict, account: _Account
@@ -318,10 +325,11 @@ class Examiner:
         verdict: Verdict,
         attrs: Mapping[str, Json],
         known: list[Secret],
+        finding: str,
+        ordinal: int,
     ) -> Occurrence:
         rule = self.rules[candidate.rule]
         secret = candidate.secret
-        finding = finding_of(self.keys, rule, candidate)
         inner = f"!/{candidate.member}" if candidate.member else ""
         place = _place(document, candidate.start)
         check = candidate.check
@@ -337,7 +345,7 @@ class Examiner:
             title=rule.name,
             provider=rule.provider,
             document=self.keys.document(source, document.key or document.uri),
-            ordinal=0,
+            ordinal=ordinal,
             secret=secret.preview,
             source=source,
             surface=surface,

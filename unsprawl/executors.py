@@ -7,6 +7,7 @@ document is to blame, the task is reported as lost.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import multiprocessing
@@ -267,6 +268,8 @@ def _serve(pipe: Connection, build: Callable[[], Run], mark: Any, inherited: lis
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in inherited:
         other.close()
+    # What was loaded before the fork stays: to look for garbage in it would copy its shared pages.
+    gc.freeze()
     run = build()
 
     def begin(name: bytes) -> None:

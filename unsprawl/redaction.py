@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from string import ascii_letters, digits
 from typing import Final, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -43,6 +44,8 @@ _WORD = re.compile(
     r"|(?P<uuid>(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z]))"
     r"|(?P<word>[A-Za-z0-9_+-]{20,}={0,2})"
 )
+#: What holds any of these whole, and is found in a quarter of the time.
+_RUN = re.compile(r"[A-Za-z0-9_+/:=-]{20,}")
 #: What stands between slashes or blanks, if it holds an escape.
 _ESCAPED = re.compile(r"[^/\s%]*(?:%[0-9A-Fa-f]{2}[^/\s%]*)+")
 _SAFE: Final = "!$&'()*+,;=:@?#"
@@ -58,7 +61,7 @@ _LONGEST_SHOWN_PIECE: Final = 8
 #: What follows a value on the heels of a sign that passwords contain may be more of it than the rule took.
 _REST = re.compile(rb"[&!$%^*~+|][^\s\"'`<>]{1,64}")
 _HEAD = re.compile(r"[A-Za-z0-9_+-]+")
-_TAIL = re.compile(r"[A-Za-z0-9_+-]+\Z")
+_TAIL: Final = f"{ascii_letters}{digits}_+-"
 _BESIDE = re.compile(r"[A-Za-z0-9+=_-]+")
 
 
@@ -135,8 +138,8 @@ class Redactor:
         text = _without_credentials(printable(content.decode("utf-8", "replace"), lines=True), False)
         if torn_before and (head := _HEAD.match(text)) and _is_remnant(head.group()):
             text = MASK + text[head.end() :]
-        if torn_after and (tail := _TAIL.search(text)) and _is_remnant(tail.group()):
-            text = text[: tail.start()] + MASK
+        if torn_after and _is_remnant(text[(end := len(text.rstrip(_TAIL))) :]):
+            text = text[:end] + MASK
         return masked(text, known)
 
     def _without_suspects(self, string: str, keep_digests: bool) -> str:
@@ -193,7 +196,7 @@ def _without_credentials(text: str, keep_digests: bool) -> str:
 def _without_random(text: str, keep_digests: bool) -> str:
     pieces: list[str] = []
     position = 0
-    for match in _WORD.finditer(text):
+    for match in (match for run in _RUN.finditer(text) for match in _WORD.finditer(text, *run.span())):
         word = match.group("word")
         if word is None or match.start() < position or not _is_random(word, keep_digests):
             continue

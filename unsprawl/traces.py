@@ -32,6 +32,7 @@ _ENCODED_STRETCH: Final = 16
 _LONGEST_ENCODED: Final = 512
 _LONGEST: Final = 16_384
 _FEW: Final = 3
+_TAME = re.compile(r"[A-Za-z0-9_.~-]*\Z")
 _PEM_BORDER = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
 
 
@@ -44,15 +45,17 @@ class _Form(NamedTuple):
 
 
 class _Traces(NamedTuple):
-    """All writings of a value. A text with none of ``fours`` in it has no trace of it."""
+    """All writings of a value. A text with none of ``fours`` in it, or of ``grams``, has no trace of it."""
 
     fours: frozenset[str]
+    grams: tuple[str, ...]
     forms: tuple[_Form, ...]
 
 
 def masked(text: str, known: Iterable[Secret]) -> str:
     """``text`` with every trace of the known values as ``…``. Both text and values are made printable."""
-    traces = [_traces(secret) for secret in known]
+    # What stands twice nearby is known once.
+    traces = [_traces(secret) for secret in dict.fromkeys(known)]
     if len(traces) > _FEW:  # a dump of credentials: each has all its neighbours for known values
         present = _fours(text)
         traces = [trace for trace in traces if not trace.fours.isdisjoint(present)]
@@ -60,8 +63,9 @@ def masked(text: str, known: Iterable[Secret]) -> str:
     for _ in range(8):
         before = text
         for trace in traces:
-            for form in trace.forms:
-                text = _without(text, form)
+            if any(map(text.__contains__, trace.grams)):
+                for form in trace.forms:
+                    text = _without(text, form)
         if text == before:
             return text
     return MASK
@@ -98,7 +102,8 @@ def _fours(text: str) -> frozenset[str]:
 @lru_cache(maxsize=1024)
 def _traces(secret: Secret) -> _Traces:
     forms = _forms(secret)
-    return _Traces(frozenset(gram[:4] for form in forms for _, gram in form.grams), forms)
+    grams = {gram for form in forms for _, gram in form.grams}
+    return _Traces(frozenset(gram[:4] for gram in grams), tuple(grams), forms)
 
 
 def _forms(secret: Secret) -> tuple[_Form, ...]:
@@ -107,6 +112,8 @@ def _forms(secret: Secret) -> tuple[_Form, ...]:
     encoded: set[str] = set()
     if len(raw) <= _LONGEST_ENCODED:
         for text in plain:
+            if _TAME.match(text):
+                continue  # no escape changes it
             # Escapes leave most characters alone, so what they leave counts like the value itself.
             percent = {quote(text, safe=""), quote_plus(text), quote(text)}
             percent |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), each) for each in percent}

@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from unsprawl.printable import printable
-from unsprawl.redaction import Redactor
+from unsprawl.redaction import _RUN, _WORD, Redactor
 from unsprawl.secret import Secret
 
 ALPHABET = "abcABC012 /+=_-.:@%&?\"'\\\n\r\t\x1b[m…é\u200b\U0001f600"
@@ -94,3 +94,21 @@ def test_attributes_hold_no_stretch_of_a_known_value(tree: object, value: str) -
         return [node] if isinstance(node, str) else []
 
     assert [leak for text in texts(shown) for leak in leaks(text, value)] == []
+
+
+_PIECES = st.sampled_from(
+    ["sha256:", "md5-", "blake2b:", "/", "=", "-", "_", ".", " ", "é", "0f" * 16, "b7A" * 13, "word"]
+)
+
+
+@example(["sha256:", "b7A" * 13, "/", "b7A" * 13])
+@example(["é", "md5-", "0f" * 16, "-", "b7A" * 13, "="])
+@given(st.lists(st.one_of(_PIECES, st.uuids().map(str), st.text("abF0189-_+/:= é", max_size=30))))
+def test_a_run_holds_every_word_in_it_whole(pieces: list[str]) -> None:
+    """Words are looked for run by run: that must give what a search of the whole text gives."""
+    text = "".join(pieces)
+    within = [match for run in _RUN.finditer(text) for match in _WORD.finditer(text, *run.span())]
+    whole = list(_WORD.finditer(text))
+    assert [(match.span(), match.lastgroup) for match in within] == [
+        (match.span(), match.lastgroup) for match in whole
+    ]
