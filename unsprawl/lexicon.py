@@ -124,7 +124,8 @@ def is_repetitive(value: bytes) -> bool:
 
 def _steps(value: bytes) -> int:
     """How many characters are the next of the one before them: ``abcdef``, ``4567``."""
-    return sum(map(eq, value.translate(_NEXT), value[1:])) - value.count(b"\xff\0")
+    found: int = sum(map(eq, value.translate(_NEXT), value[1:]))
+    return found - value.count(b"\xff\0")
 
 
 def _is_counting(value: bytes) -> bool:
