@@ -33,6 +33,8 @@ _AHEAD: Final = 2
 _HOPELESS: Final = 8
 #: Documents of one task that may each kill a worker before the task is given up.
 _AVOIDED: Final = 3
+#: Bytes of the largest piece of content that is held at a time, and some more.
+_LARGEST: Final = 16 << 20
 #: Bytes that name a document.
 _MARK: Final = 16
 _NONE: Final = bytes(_MARK)
@@ -109,6 +111,7 @@ class Threads:
             self._tasks.put((float("inf"), next(self._order), None))
 
     def _work(self) -> None:
+        _keep_pages()
         run = self._build()
         while (task := self._tasks.get()[2]) is not None:
             # A document that kills this thread kills the coordinator: nobody would be left to read a mark.
@@ -261,6 +264,15 @@ def _cause(code: int | None) -> str:
     return f"the worker ended with code {code}"
 
 
+def _keep_pages() -> None:
+    """Let the allocator keep the pages of contents for the next ones.
+
+    glibc takes what is larger than anything freed before from the system, and gives it back: a thousand page
+    faults for each segment. Once so much was freed it does not; nothing of it is ever touched.
+    """
+    bytes(_LARGEST)
+
+
 def _serve(pipe: Connection, build: Callable[[], Run], mark: Any, inherited: list[Connection]) -> None:
     """The life of a worker process: one task in, one batch out, until the coordinator closes the pipe."""
     # Ctrl-C reaches the whole group of processes; the coordinator alone decides what follows.
@@ -270,6 +282,7 @@ def _serve(pipe: Connection, build: Callable[[], Run], mark: Any, inherited: lis
         other.close()
     # What was loaded before the fork stays: to look for garbage in it would copy its shared pages.
     gc.freeze()
+    _keep_pages()
     run = build()
 
     def begin(name: bytes) -> None:
