@@ -30,7 +30,7 @@ _BYTES_A_SEARCH: Final = 256
 _MADE: Final = 64 << 20
 _MADE_A_BYTE: Final = 8
 #: Bytes of a generic match that are looked for behind a hit.
-_ASSIGNED: Final = 4 << 10
+_ASSIGNED: Final = 2 << 10
 #: Seconds one search of a back-tracking pattern may take.
 _PATIENCE: Final = 0.25
 #: ``regex`` takes the end of the window for the end of the text: look-ahead needs some bytes more.
