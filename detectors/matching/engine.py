@@ -20,7 +20,7 @@ from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rulebook.contextual import reach
 from unsprawl.detectors.rules import RuleSet
-from unsprawl.detectors.views.clues import Clue, Mark, marks, telling
+from unsprawl.detectors.views.clues import BLOCK, Clue, Mark, marks, telling
 from unsprawl.detectors.views.telling import GUARDS, TELLING
 from unsprawl.detectors.views.telling import places as telling_places
 from unsprawl.errors import ConfigError
@@ -32,8 +32,6 @@ GATE: Final = 8 << 10
 _SHORTEST_KEYWORD: Final = 3
 #: A text up to this size, in bytes, is searched as it is.
 _SHORT: Final = 256
-#: Places of one stretch that are named, in bytes.
-_STEP: Final = 128
 
 
 class Engine:
@@ -196,12 +194,13 @@ class _HyperscanFinder:
                 clues += [Clue(end - width, coding) for ends in stretches for end in ends if end >= width]
             elif index >= edited:
                 coding, guard = self._telling[index - edited]
-                clues += [
-                    Clue(at, coding)
+                blocks = {
+                    block
                     for first, last in stretches
                     if guard is None or guard(data, first, last)
-                    for at in _steps(first, last)
-                ]
+                    for block in range(first // BLOCK, last // BLOCK + 1)
+                }
+                clues += [Clue(block * BLOCK, coding) for block in blocks]
             elif index >= rules:
                 for number in self._words[index - rules][1]:
                     gates.setdefault(number, []).extend(_gate(first, last) for first, last in stretches)
@@ -313,12 +312,6 @@ def _quoted_marks(found: Iterable[Mark]) -> list[tuple[str, str]]:
 
 def _quoted(word: str) -> str:
     return "".join(char if char.isalnum() or ord(char) > 127 else f"\\x{ord(char):02x}" for char in word)
-
-
-def _steps(first: int, last: int) -> Iterator[int]:
-    """Places all along a stretch."""
-    yield from range(first, last, _STEP)
-    yield last
 
 
 def _gate(first: int, last: int) -> Window:

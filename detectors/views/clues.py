@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from unsprawl.detectors.rules import Rule
 
-__all__ = ["Clue", "Coding", "Mark", "Telling", "marks", "telling"]
+__all__ = ["BLOCK", "Clue", "Coding", "Mark", "Telling", "marks", "telling"]
 
 #: ``packed`` is compressed data in base64; the last four are views that edit (``telling.py``).
 Coding: TypeAlias = Literal["base64", "hex", "packed", "escapes", "logs", "markup", "strings"]
@@ -23,6 +23,8 @@ Coding: TypeAlias = Literal["base64", "hex", "packed", "escapes", "logs", "marku
 #: Raise it when :func:`marks` makes others of the same words: compiled databases are kept.
 _FORMAT: Final = 2
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+#: A view that edits looks at the block in which it is told of, and those beside it, in bytes.
+BLOCK: Final = 256
 #: Shorter keywords have encodings that stand everywhere.
 _SHORTEST: Final = 4
 #: What base64 of compressed data begins with: gzip, zstd, bzip2, xz, zlib (twelve ways).
@@ -50,7 +52,7 @@ class Mark(NamedTuple):
 class Clue(NamedTuple):
     """At this offset a group begins: of four characters in base64, of two in hexadecimal.
 
-    For a view that edits: what tells of it ends here.
+    For a view that edits: what tells of it ends in the block that begins here, or here.
     """
 
     offset: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from unsprawl.detectors.views import logs
-from unsprawl.detectors.views.clues import Clue, Coding
+from unsprawl.detectors.views.clues import BLOCK, Clue, Coding
 from unsprawl.detectors.views.edits import Edit, merged, windows
 from unsprawl.detectors.views.encoded import decoded
 from unsprawl.detectors.views.packed import hexadecimal, unpacked
@@ -25,8 +25,6 @@ Touched: TypeAlias = Callable[[int, int], tuple[str, ...]]
 
 #: A NUL among this many first bytes says that it is no text.
 _HEAD: Final = 8 << 10
-#: A view looks at this much around a place that tells of it, in bytes, rounded to blocks of the size.
-_BLOCK: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def edits(
     blocks: dict[Coding, set[int]] = {}
     for offset, coding in clues:
         if coding in EDITORS:
-            blocks.setdefault(coding, set()).add(offset // _BLOCK)
+            blocks.setdefault(coding, set()).add(offset // BLOCK)
     rows = [_near(data, EDITORS[coding], found) for coding, found in sorted(blocks.items())]
     if not made:
         rows.append(wraps(data, shown=log or "logs" in blocks))
@@ -74,7 +72,7 @@ def edits(
 
 def _near(data: bytes, editor: Editor, blocks: set[int]) -> list[Edit]:
     """The edits that ``editor`` makes around ``blocks``."""
-    if len(data) <= 4 * _BLOCK:
+    if len(data) <= 4 * BLOCK:
         return editor(data)
     found: list[Edit] = []
     ordered = sorted(blocks)
@@ -82,10 +80,10 @@ def _near(data: bytes, editor: Editor, blocks: set[int]) -> list[Edit]:
     for index in range(1, len(ordered) + 1):
         if index < len(ordered) and ordered[index] - ordered[index - 1] <= 3:
             continue
-        low = max(0, (ordered[first] - 1) * _BLOCK)
-        while low and data[low - 1] == 0x5C and low % _BLOCK != 1:
+        low = max(0, (ordered[first] - 1) * BLOCK)
+        while low and data[low - 1] == 0x5C and low % BLOCK != 1:
             low -= 1  # not within a row of backslashes
-        high = (ordered[index - 1] + 2) * _BLOCK
+        high = (ordered[index - 1] + 2) * BLOCK
         if spaced := logs.SPACED_ON.match(data, high - 1):
             high = spaced.end()
         found += [
