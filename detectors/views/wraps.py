@@ -15,7 +15,7 @@ __all__ = ["wraps"]
 line_ends: Callable[[bytes], tuple[list[int], list[int]]] | None
 """Where lines end that may be wrapped, and that may be a piece; None where no compiler was at hand."""
 try:
-    from unsprawl.detectors.views._wraps import line_ends
+    from unsprawl.detectors.views._lines import line_ends
 except ImportError:
     line_ends = None
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unsprawl.detectors.positions import newlines
 from unsprawl.detectors.views import wraps as view
 from unsprawl.detectors.views.wraps import _FULL, _likely, wraps
 
@@ -78,6 +79,12 @@ def test_the_compiled_part_misses_no_wrap(lines: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(view, "line_ends", None)
         assert wraps(text, shown=True) == found
+
+
+@given(st.lists(st.sampled_from([b"\n", b"a", b"\r", b"\n" * 300]), max_size=20).map(b"".join), st.data())
+def test_newlines_are_counted_in_any_stretch(text: bytes, data: st.DataObject) -> None:
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+    assert newlines(text, start, end) == text.count(b"\n", start, end)
 
 
 def test_a_sentence_that_fills_its_line_is_not_joined_with_the_next() -> None:
