@@ -391,8 +391,7 @@ def _real(path: str) -> str:
 
 def _version(entry: Entry) -> str:
     _, size, modified, changed, inode = entry
-    # A third of what an f-string takes for numbers, and every file has one.
-    return "%x.%x.%x.%x" % (modified, changed, size, inode)  # noqa: UP031
+    return f"{modified:x}.{changed:x}.{size:x}.{inode:x}"
 
 
 def _moment(nanoseconds: int) -> datetime | None:

@@ -149,18 +149,13 @@ class Examiner:
 
     def look(self, source: str, surface: str, document: Document) -> Examined | Looked:
         """Scan ``document``. What holds more than the classifier takes at once is judged on the way."""
-        try:
-            found = self.detector.scan(document)
-        except AuthError:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever fails: one document, not the crawl
-            return Examined((), (self._break(error, document.uri),))
-        if found == ():
-            return _NOTHING  # like most: nothing is set up for them
         gaps: list[Gap] = []
         occurrences: list[Occurrence] = []
         account = _Account()
         try:
+            found = self.detector.scan(document)
+            if found == ():
+                return _NOTHING  # like most
             candidates = self._candidates(document, found, gaps)
             head = list(islice(candidates, GROUP + 1))
             if 0 < len(head) <= GROUP:
@@ -173,7 +168,7 @@ class Examiner:
                     occurrences.append(occurrence)  # noqa: PERF402  # what came before an error is kept
         except AuthError:
             raise
-        except Exception as error:  # noqa: BLE001  # nor does this
+        except Exception as error:  # noqa: BLE001  # whatever fails: one document, not the crawl
             gaps.append(self._break(error, document.uri))
         return Examined(tuple(occurrences), tuple(gaps), tuple(account.refused.values()))
 

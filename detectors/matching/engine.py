@@ -146,7 +146,8 @@ class _HyperscanFinder:
 
         self._confirmers = confirmers
         rules = [confirmer.rule for confirmer in confirmers]
-        plain = [number for number in range(len(rules)) if number not in set(gated)]
+        behind = set(gated)
+        plain = [number for number in range(len(rules)) if number not in behind]
         self._main = [number for number in plain if not rules[number].drawn]
         self._drawn = [number for number in plain if rules[number].drawn]
         self._side = gated
@@ -191,7 +192,7 @@ class _HyperscanFinder:
         for index, stretches in hits.items():
             if index >= spaced:
                 _, width, coding = self._marks[0][index - spaced]
-                clues += [Clue(end - width, coding) for ends in stretches for end in ends if end >= width]
+                clues += [Clue(end - width, coding) for end in _ends(stretches) if end >= width]
             elif index >= edited:
                 coding, guard = self._telling[index - edited]
                 blocks = {
@@ -228,8 +229,7 @@ class _HyperscanFinder:
                 _, width, coding = self._marks[1][index - rules]
                 clues += [
                     Clue(end - width, coding)
-                    for ends in stretches
-                    for end in ends
+                    for end in _ends(stretches)
                     if end >= width and in_run(data, end - 1)
                 ]
 
@@ -308,6 +308,11 @@ def _expression(confirmer: Confirmer) -> tuple[str, str]:
 
 def _quoted_marks(found: Iterable[Mark]) -> list[tuple[str, str]]:
     return [(_quoted(mark.core.decode()), "keyword") for mark in found]
+
+
+def _ends(stretches: Iterable[Sequence[int]]) -> set[int]:
+    """The first and the last of each; most hits are a stretch of their own."""
+    return {end for ends in stretches for end in ends}
 
 
 def _quoted(word: str) -> str:
