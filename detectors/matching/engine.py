@@ -20,7 +20,7 @@ from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rulebook.contextual import reach
 from unsprawl.detectors.rules import RuleSet
-from unsprawl.detectors.views.clues import BLOCK, Clue, Mark, marks, telling
+from unsprawl.detectors.views.clues import BLOCK, Clue, Mark, Spans, marks, spans, telling
 from unsprawl.detectors.views.telling import GUARDS, TELLING
 from unsprawl.detectors.views.telling import places as telling_places
 from unsprawl.errors import ConfigError
@@ -158,6 +158,7 @@ class _HyperscanFinder:
         self._telling = [(coding, GUARDS.get(pattern)) for coding, pattern in TELLING]
         expressions += [(pattern, coding) for coding, pattern in TELLING]
         self._encoded = telling(rules)
+        self._cache = cache
         spaced, key = (lambda: _quoted_marks(self._marks[0])), self._encoded.key
         self._automaton = Automaton(expressions, cache, spaced, f"{key} spaced")
         in_runs, expressions = (lambda: _quoted_marks(self._marks[1])), self._expressions(self._drawn)
@@ -167,13 +168,18 @@ class _HyperscanFinder:
     def _expressions(self, numbers: Iterable[int]) -> list[tuple[str, str]]:
         return [_expression(self._confirmers[number]) for number in numbers]
 
-    # Ten thousand, and most runs meet none of them.
+    # Ten thousand, which only the compiler needs whole.
     @cached_property
     def _marks(self) -> tuple[list[Mark], list[Mark]]:
         """Those with spaces between their characters, and those that stand in runs."""
         found = marks(self._encoded)
         spaced = [mark for mark in found if mark.coding == "logs"]
         return spaced, [mark for mark in found if mark.coding != "logs"]
+
+    @cached_property
+    def _spans(self) -> list[Spans]:
+        """What a hit of each mark tells, from the cache: to make the marks takes ten times as long."""
+        return spans(self._encoded, self._cache, lambda: self._marks)
 
     def look(self, data: bytes) -> Sight:
         found: _Found = {}
@@ -191,7 +197,7 @@ class _HyperscanFinder:
         spaced = edited + len(self._telling)
         for index, stretches in hits.items():
             if index >= spaced:
-                _, width, coding = self._marks[0][index - spaced]
+                width, coding = self._spans[0][index - spaced]
                 clues += [Clue(end - width, coding) for end in _ends(stretches) if end >= width]
             elif index >= edited:
                 coding, guard = self._telling[index - edited]
@@ -226,7 +232,7 @@ class _HyperscanFinder:
                 number = self._drawn[index]
                 found[number] = (self._windows(number, stretches, len(data)), False)
             else:
-                _, width, coding = self._marks[1][index - rules]
+                width, coding = self._spans[1][index - rules]
                 clues += [
                     Clue(end - width, coding)
                     for end in _ends(stretches)

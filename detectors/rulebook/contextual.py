@@ -27,6 +27,7 @@ _BEFORE: Final = r"[\s\"'`=:>(\[,;|{&*\\<@?]"
 _AFTER: Final = r"(?:[^A-Za-z0-9_+/-]|\z)"
 _SEPARATOR: Final = r"[\s_.-]?"
 _PLAIN: Final = re.compile(r"[a-z0-9]+")
+_SIGN: Final = re.compile(r"([^A-Za-z0-9])")
 
 
 def pattern(words: Sequence[str], value: str) -> str:
@@ -66,8 +67,7 @@ def keywords(words: Sequence[str]) -> tuple[str, ...]:
 
 def spelled(word: str) -> str:
     """``word`` as a pattern; its blanks stand for any separator or none."""
-    parts = re.split(r"\s+", word)
-    return _SEPARATOR.join(re.sub(r"([^A-Za-z0-9])", r"\\\1", part) for part in parts)
+    return _SEPARATOR.join(_SIGN.sub(r"\\\1", part) for part in word.split())
 
 
 def _cased(word: str, *, first: bool = True) -> str:

@@ -9,13 +9,17 @@ lie. Compressed data shows no keyword, but begins with the same bytes always.
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from unsprawl.detectors.cache import recall, remember
 from unsprawl.detectors.rules import Rule
 
-__all__ = ["BLOCK", "Clue", "Coding", "Mark", "Telling", "marks", "telling"]
+__all__ = ["BLOCK", "Clue", "Coding", "Mark", "Spans", "Telling", "marks", "spans", "telling"]
 
 #: ``packed`` is compressed data in base64; the last four are views that edit (``telling.py``).
 Coding: TypeAlias = Literal["base64", "hex", "packed", "escapes", "logs", "markup", "strings"]
@@ -47,6 +51,10 @@ class Mark(NamedTuple):
     core: bytes
     width: int
     coding: Coding
+
+
+#: Width and coding of marks, by their numbers.
+Spans: TypeAlias = list[tuple[int, Coding]]
 
 
 class Clue(NamedTuple):
@@ -101,6 +109,21 @@ def marks(of: Telling) -> list[Mark]:
         spaced = b" ".join(word[at : at + 1] for at in range(len(word)))
         found.append(Mark(spaced, len(spaced), "logs"))
     return list(dict.fromkeys(found))
+
+
+def spans(of: Telling, folder: Path | None, rows: Callable[[], Iterable[Iterable[Mark]]]) -> list[Spans]:
+    """Width and coding of the marks in ``rows``, which are made of ``of``, kept in ``folder``."""
+    import msgspec
+
+    name = f"marks-{hashlib.sha256(of.key.encode()).hexdigest()[:32]}.msgpack"
+    kept = None if folder is None else recall(folder, name)
+    if kept is not None:
+        with suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(kept, type=list[Spans])
+    made: list[Spans] = [[(mark.width, mark.coding) for mark in row] for row in rows()]
+    if folder is not None:
+        remember(folder, name, msgspec.msgpack.encode(made))
+    return made
 
 
 def _encodings(word: bytes) -> Iterator[Mark]:
