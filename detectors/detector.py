@@ -157,11 +157,16 @@ class ContentDetector:
     def _scan_leaves(
         self, document: Document, reader: Reader, account: Account, tally: Tally
     ) -> Iterator[Candidate | Skipped]:
-        for piece in leaves(reader, document.path or document.uri, account):
-            if isinstance(piece, Cut):
-                yield _skipped(document, piece.member, piece.reason, piece.hint)
+        from unsprawl.detectors.twins import scanned
+
+        def scan(leaf: Leaf) -> Iterator[Candidate]:
+            return self._scan_leaf(leaf, document, tally)
+
+        for found in scanned(leaves(reader, document.path or document.uri, account), scan, tally):
+            if isinstance(found, Cut):
+                yield _skipped(document, found.member, found.reason, found.hint)
             else:
-                yield from self._scan_leaf(piece, document, tally)
+                yield found
 
     def _counted(
         self, document: Document, tally: Tally, found: Iterable[Candidate | Skipped]

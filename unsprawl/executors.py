@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from queue import PriorityQueue, SimpleQueue
 from typing import Any, Final, Protocol
 
+from unsprawl import spare
 from unsprawl.budgets import Allowance
 from unsprawl.records import Batch, Cursor, Unit
 
@@ -144,6 +145,8 @@ class Processes:
         self._lock = threading.Lock()
         self._closed = False
         self._deaths = 0
+        # Written here alone: workers whose documents come apart into many look whether others are idle.
+        self._idle = multiprocessing.RawValue("i", count)
         forkable = "fork" in multiprocessing.get_all_start_methods() and threading.active_count() == 1
         self._workers: list[_Worker] = []
         for _ in range(count):
@@ -179,7 +182,10 @@ class Processes:
         mark = context.RawArray("c", _MARK)
         inherited = [worker.pipe for worker in self._workers] + [ours] if method == "fork" else []
         process = context.Process(  # type: ignore[attr-defined]
-            target=_serve, args=(theirs, self._build, mark, inherited), name="unsprawl-worker", daemon=True
+            target=_serve,
+            args=(theirs, self._build, mark, self._idle, inherited),
+            name="unsprawl-worker",
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -196,6 +202,7 @@ class Processes:
                     # A pipe that broke is noticed by the collector, which gives the task back.
                     with suppress(OSError):
                         worker.pipe.send(task)
+        self._idle.value = sum(not worker.held for worker in self._workers)
 
     def _collect(self) -> None:
         while not self._closed:
@@ -273,7 +280,9 @@ def _keep_pages() -> None:
     bytes(_LARGEST)
 
 
-def _serve(pipe: Connection, build: Callable[[], Run], mark: Any, inherited: list[Connection]) -> None:
+def _serve(
+    pipe: Connection, build: Callable[[], Run], mark: Any, idle: spare.Count, inherited: list[Connection]
+) -> None:
     """The life of a worker process: one task in, one batch out, until the coordinator closes the pipe."""
     # Ctrl-C reaches the whole group of processes; the coordinator alone decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -283,6 +292,7 @@ def _serve(pipe: Connection, build: Callable[[], Run], mark: Any, inherited: lis
     # What was loaded before the fork stays: to look for garbage in it would copy its shared pages.
     gc.freeze()
     _keep_pages()
+    spare.count_in(idle)
     run = build()
 
     def begin(name: bytes) -> None:

@@ -1,0 +1,262 @@
+"""Copies of this process that scan members of a long archive beside it, while processors are idle.
+
+An archive is read by one process from its begin to its end, but what comes out of it may be scanned in any
+order. A twin is forked in the midst of the work, so that it knows all that there is to know; it gets contents
+in shared memory, answers with the candidates in them, and ends with the document. What it does not answer,
+because it died of it for one, is scanned here: no finding depends on a twin.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct, field
+
+from unsprawl.detectors.containers.pieces import Cut, Leaf, placed
+from unsprawl.detectors.containers.streams import Reader
+from unsprawl.detectors.matching.confirm import Tally
+from unsprawl.records import Candidate
+from unsprawl.spare import processors
+
+__all__ = ["scanned"]
+
+#: Bytes of a document that are scanned before it is worth a twin, and those that are handed out together.
+_ALONE: Final = 4 << 20
+_BATCH: Final = 512 << 10
+#: Where a batch lies; a content that is larger is scanned here.
+_SLOT: Final = 4 << 20
+#: Slots of a twin: it has something to go on with while its original is at a large content.
+_SLOTS: Final = 8
+_MOST_TWINS: Final = 3
+#: Batches that may wait for an earlier one to be answered.
+_WAITING: Final = 64
+
+#: The candidates in one content.
+_Scan = Callable[[Leaf], Iterable[Candidate]]
+
+
+class _Content(NamedTuple):
+    """A member that is held whole: its path, where it begins as its offsets count, and what it says."""
+
+    member: str
+    position: int
+    data: bytes
+
+    def leaf(self) -> Leaf:
+        return Leaf(self.member, placed(Reader.of(self.data), self.position))
+
+
+class _Row(Struct, eq=False):
+    """What was found in one stretch of the document, once that is known. ``batch``: what a twin looks at."""
+
+    found: Sequence[Candidate | Cut] | None = None
+    batch: Sequence[_Content] = ()
+
+
+class _Twin(Struct, eq=False):
+    process: int
+    pipe: Connection
+    memory: mmap.mmap
+    free: list[int]
+    rows: deque[tuple[int, _Row]] = field(default_factory=deque)
+
+    def send(self, batch: Sequence[_Content], full: Collection[str]) -> _Row:
+        """Give it ``batch`` to look at. Raises ``OSError`` when it is gone."""
+        slot, row = self.free[-1], _Row(batch=batch)
+        at = slot * _SLOT
+        for content in batch:
+            self.memory[at : at + len(content.data)] = content.data
+            at += len(content.data)
+        names = [(content.member, content.position, len(content.data)) for content in batch]
+        self.pipe.send((slot, names, frozenset(full)))
+        self.free.pop()
+        self.rows.append((slot, row))
+        return row
+
+    def take(self, tally: Tally) -> None:
+        """Wait for its next answer. Raises ``OSError`` or ``EOFError`` when there will be none."""
+        found, struck, cut, late = self.pipe.recv()
+        slot, row = self.rows.popleft()
+        self.free.append(slot)
+        row.found = found
+        tally.struck |= struck
+        tally.cut |= cut
+        tally.late |= late
+
+    def end(self) -> None:
+        self.pipe.close()
+        with suppress(OSError):
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+        self.memory.close()
+
+
+def scanned(pieces: Iterable[Leaf | Cut], scan: _Scan, tally: Tally) -> Iterator[Candidate | Cut]:
+    """What ``scan`` finds in ``pieces``, in their order. It counts in ``tally`` what the document costs."""
+    crew = _Crew(scan, tally)
+    try:
+        for piece in pieces:
+            if isinstance(piece, Cut):
+                yield from crew.put([piece])
+            else:
+                yield from crew.scan(piece)
+        yield from crew.rest()
+    finally:
+        crew.end()
+
+
+class _Crew:
+    """The twins that look at a document, and what is not yet told of it, in the order of the document."""
+
+    def __init__(self, scan: _Scan, tally: Tally) -> None:
+        self._scan = scan
+        self._tally = tally
+        self._twins: list[_Twin] = []
+        self._rows: deque[_Row] = deque()
+        self._batch: list[_Content] = []
+        self._size = self._seen = 0
+
+    def scan(self, leaf: Leaf) -> Iterator[Candidate | Cut]:
+        """Look at ``leaf`` now, or put it by for a twin; what of the document is known by then."""
+        if not self._twins and (self._seen < _ALONE or not self._fork()):
+            begin = leaf.reader.position
+            yield from self._scan(leaf)
+            self._seen += leaf.reader.position - begin
+            return
+        position = leaf.reader.position
+        data = leaf.reader.read(_SLOT + 1)
+        if leaf.edits or len(data) > _SLOT:
+            leaf.reader.give_back(data)
+            self._hand_out()
+            yield from self.put([*self._scan(leaf)])
+            return
+        if self._size + len(data) > _SLOT:
+            self._hand_out()
+        self._batch.append(_Content(leaf.member, position, data))
+        self._size += len(data)
+        if self._size >= _BATCH:
+            self._hand_out()
+            yield from self._known()
+
+    def put(self, found: Sequence[Candidate | Cut]) -> Iterator[Candidate | Cut]:
+        """Add what comes next in the document; what of it is known by then."""
+        self._hand_out()
+        self._rows.append(_Row(found))
+        yield from self._known()
+
+    def rest(self) -> Iterator[Candidate | Cut]:
+        """All that is not yet told."""
+        self._hand_out()
+        while self._rows:
+            self._wait(self._rows[0])
+            yield from self._known()
+
+    def end(self) -> None:
+        for twin in self._twins:
+            twin.end()
+
+    def _hand_out(self) -> None:
+        """Give the batch to a twin that has room, or look at it here."""
+        batch, self._batch, self._size = self._batch, [], 0
+        if not batch:
+            return
+        self._fork()
+        self._answers()
+        for twin in sorted(self._twins, key=lambda twin: -len(twin.free)):
+            if twin.free:
+                try:
+                    self._rows.append(twin.send(batch, self._tally.full))
+                except OSError:
+                    self._lose(twin)
+                    continue
+                return
+        self._rows.append(_Row(self._found(batch)))
+
+    def _known(self) -> Iterator[Candidate | Cut]:
+        self._answers()
+        if len(self._rows) > _WAITING:
+            self._wait(self._rows[0])
+        while self._rows and (found := self._rows[0].found) is not None:
+            self._rows.popleft()
+            yield from found
+
+    def _answers(self) -> None:
+        """Take what the twins have answered by now."""
+        for twin in [*self._twins]:
+            try:
+                while twin.rows and twin.pipe.poll():
+                    twin.take(self._tally)
+            except (OSError, EOFError):
+                self._lose(twin)
+
+    def _wait(self, row: _Row) -> None:
+        while row.found is None:
+            twin = next((twin for twin in self._twins if any(row is each for _, each in twin.rows)), None)
+            if twin is None:
+                row.found = self._found(row.batch)
+                return
+            try:
+                twin.take(self._tally)
+            except (OSError, EOFError):
+                self._lose(twin)
+
+    def _found(self, batch: Iterable[_Content]) -> list[Candidate]:
+        return [candidate for content in batch for candidate in self._scan(content.leaf())]
+
+    def _lose(self, twin: _Twin) -> None:
+        """What it had in hand is looked at here when its turn comes."""
+        self._twins.remove(twin)
+        twin.end()
+
+    def _fork(self) -> bool:
+        """Start a twin while a processor is idle; whether there is one."""
+        while len(self._twins) < min(processors(), _MOST_TWINS) and _is_alone():
+            memory = mmap.mmap(-1, _SLOTS * _SLOT)
+            ours, theirs = Pipe()
+            process = os.fork()
+            if not process:
+                _serve(theirs, [ours, *(twin.pipe for twin in self._twins)], memory, self._scan, self._tally)
+            theirs.close()
+            self._twins.append(_Twin(process, ours, memory, [*range(_SLOTS)]))
+        return bool(self._twins)
+
+
+def _is_alone() -> bool:
+    """Whether this process may be forked: beside other threads a copy may wait for a lock for ever."""
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return False
+    with suppress(OSError):
+        return len(list(Path("/proc/self/task").iterdir())) == 1
+    return False
+
+
+def _serve(
+    pipe: Connection, inherited: Iterable[Connection], memory: mmap.mmap, scan: _Scan, tally: Tally
+) -> Any:
+    """The life of a twin: a batch in, an answer out, until its original closes the pipe or is gone."""
+    try:
+        for other in inherited:
+            other.close()
+        while True:
+            slot, names, full = pipe.recv()
+            tally.full |= full
+            at = slot * _SLOT
+            found: list[Candidate] = []
+            for member, position, size in names:
+                content = _Content(member, position, memory[at : at + size])
+                found += scan(content.leaf())
+                at += size
+            pipe.send((found, tally.struck, tally.cut, tally.late))
+    finally:
+        # Nothing of the original is to be closed, flushed or told here, whatever happened.
+        os._exit(0)

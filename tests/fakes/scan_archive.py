@@ -1,0 +1,75 @@
+"""A program that scans an archive with twins and tells what it found: ``PATH IDLE MISHAP [STOP]``.
+
+A process with threads is not forked, and one that runs tests has some, so this runs by itself. ``IDLE``
+processors have nothing to do. ``MISHAP`` is what befalls the twins: ``none``, ``killed`` or ``raises``, where
+their original does not. ``STOP``: so many candidates are taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from ctypes import c_int
+from pathlib import Path
+
+from unsprawl import spare
+from unsprawl.detectors import twins
+from unsprawl.detectors.containers.pieces import Leaf
+from unsprawl.detectors.detector import build
+from unsprawl.records import Candidate, Document, Skipped, Stream
+
+made: list[int] = []
+original, fork, found = os.getpid(), os.fork, twins._Content.leaf
+
+
+def counted_fork() -> int:
+    process = fork()
+    if process:
+        made.append(process)
+    return process
+
+
+def killed(self: twins._Content) -> Leaf:
+    """Nobody survives a batch with the member 050 in it but the process that everything began with."""
+    if os.getpid() != original and "050" in self.member:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found(self)
+
+
+def raises(self: twins._Content) -> Leaf:
+    if os.getpid() != original and "050" in self.member:
+        raise MemoryError
+    return found(self)
+
+
+def told(one: Candidate | Skipped) -> list[object]:
+    if isinstance(one, Skipped):
+        return [one.uri, one.reason]
+    return [one.member, one.rule, hash(one.secret), one.start, one.end, one.line, one.column, one.views]
+
+
+def main(path: str, idle: str, mishap: str, stop: str = "1000000") -> None:
+    twins._ALONE, twins._BATCH = 1 << 16, 1 << 16  # type: ignore[misc]
+    if mishap != "none":
+        twins._Content.leaf = {"killed": killed, "raises": raises}[mishap]  # type: ignore[method-assign]
+    os.fork = counted_fork
+    spare.count_in(c_int(int(idle)))
+    file = Path(path)
+    document = Document(
+        uri="file:///a.tar", path="a.tar", body=Stream(lambda _: file.open("rb"), file.stat().st_size)
+    )
+    scanned: Iterable[Candidate | Skipped] = build().scan(document)
+    candidates = []
+    for one in scanned:
+        candidates.append(told(one))
+        if len(candidates) == int(stop):
+            break
+    scanned.close()  # type: ignore[attr-defined]
+    left = [process for process in made if Path(f"/proc/{process}").exists()]
+    sys.stdout.write(json.dumps({"found": candidates, "twins": len(made), "left": left}))
+
+
+main(*sys.argv[1:])
