@@ -17,13 +17,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from queue import PriorityQueue, SimpleQueue
 from typing import Any, Final, Protocol
 
 from unsprawl.budgets import Allowance
 from unsprawl.records import Batch, Cursor, Unit
+from unsprawl.structs import Struct, field, replace
 
 __all__ = ["Begin", "Executor", "Lost", "Processes", "Run", "Task", "Threads"]
 
@@ -40,8 +40,7 @@ _MARK: Final = 16
 _NONE: Final = bytes(_MARK)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One step to take: read ``unit`` of ``source`` from ``cursor`` on.
 
     ``full``: everything, whatever earlier runs have seen of it. ``avoid``: documents that killed
@@ -58,8 +57,7 @@ class Task:
     allowance: Allowance = Allowance()
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """The worker died on this task: out of memory, or killed."""
 
     task: Task
@@ -118,8 +116,7 @@ class Threads:
             self._inbox.put((task, run(task, lambda _mark: None)))
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(Struct):
     process: Any
     pipe: Connection
     mark: Any
