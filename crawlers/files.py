@@ -14,7 +14,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
@@ -52,6 +51,7 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.structs import replace
 
 if TYPE_CHECKING:
     from unsprawl.oci.saved import SavedImages

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unsprawl.errors import SourceError
 from unsprawl.records import Json
+from unsprawl.structs import Struct
 
 if TYPE_CHECKING:
     from unsprawl.oci.saved import SavedImages, SavedLayer
@@ -20,8 +20,7 @@ _BLOBS = ("/blobs/sha256/", "/blobs/sha512/")
 _MemberAttrs = Callable[[str], Mapping[str, Json]]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The blobs of one layout. ``place`` is their folder below it."""
 
     saved: SavedImages

@@ -10,13 +10,13 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from unsprawl.globs import matches
 from unsprawl.records import Skipped
+from unsprawl.structs import Struct
 
 __all__ = [
     "EXCLUDED",
@@ -71,8 +71,7 @@ _REASONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """Files of one folder. ``path`` is absolute, ``shown`` as people typed it; both end with ``/``.
 
     ``alias`` is shown in place of the only file's path: a link that was named as an argument.
@@ -84,8 +83,7 @@ class Folder:
     alias: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What a walk leaves out. ``elsewhere`` are real paths that another argument covers."""
 
     exclude: tuple[str, ...] = ()

@@ -8,12 +8,12 @@ is found already, so a name further away may still say whose it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
 from unsprawl.detectors.rules import Rule
 from unsprawl.detectors.sightings import Sighting
+from unsprawl.structs import replace
 
 __all__ = ["Attribution"]
 

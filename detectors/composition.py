@@ -6,12 +6,12 @@ companions with a pattern and a distance, and the nearest one is taken.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from unsprawl.detectors.rules import Companion
 from unsprawl.detectors.sightings import Sighting
+from unsprawl.structs import replace
 
 __all__ = ["completed"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -26,6 +25,7 @@ from unsprawl.detectors.views.segments import SEGMENT, Segment, segments
 from unsprawl.errors import SourceError
 from unsprawl.records import Candidate, Document, Place, Skipped, Stream
 from unsprawl.secret import Secret
+from unsprawl.structs import Struct, field
 
 __all__ = ["Content", "ContentDetector", "build"]
 
@@ -45,8 +45,7 @@ def build(
     return ContentDetector(load(rules, exclude_rules), backend=backend, doubts=doubts)
 
 
-@dataclass(slots=True)
-class Content:
+class Content(Struct):
     """One document, file or archive member, while it is scanned. Offsets are those of the next segment."""
 
     member: str
@@ -59,8 +58,7 @@ class Content:
     claimed: list[tuple[int, int]] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Breaking:
+class _Breaking(Struct):
     """A stream that ends where it breaks off, so that what came before is scanned. ``error`` says why."""
 
     stream: BinaryIO

@@ -6,7 +6,6 @@ They are loaded by the first match (``detector.py``): their many patterns take a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from unsprawl.detectors.judging import generic, offline
@@ -14,6 +13,7 @@ from unsprawl.detectors.judging.allowances import is_spared
 from unsprawl.detectors.judging.doubts import tell
 from unsprawl.detectors.sightings import Sighting
 from unsprawl.records import Check
+from unsprawl.structs import replace
 
 __all__ = ["judged"]
 

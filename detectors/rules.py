@@ -10,7 +10,6 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from unsprawl import __version__
 from unsprawl.detectors.cache import default_folder, recall, remember
 from unsprawl.errors import RuleError
 from unsprawl.records import Severity
+from unsprawl.structs import Struct
 
 __all__ = ["BUILTIN", "Allow", "Companion", "Kind", "Note", "Rule", "RuleSet", "load", "nearest"]
 
@@ -32,8 +32,7 @@ _SUFFIXES: Final = (".yaml", ".yml", ".toml")
 Kind: TypeAlias = Literal["exact", "contextual", "generic"]
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Something in another scanner's rule file that could not be taken over. ``place`` is ``file:line``."""
 
     place: str
@@ -44,8 +43,7 @@ class Note:
         return f"{self.place}: rule '{self.rule}': {self.what}" if self.rule else f"{self.place}: {self.what}"
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(Struct, frozen=True):
     """What a rule leaves alone: of each list that is given one pattern is found in what it is named for.
 
     ``match`` is all that the rule's pattern matched, ``line`` the line of the secret, ``path`` the path of
@@ -59,8 +57,7 @@ class Allow:
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Companion:
+class Companion(Struct, frozen=True):
     """What belongs to a secret and may stand up to ``within`` bytes away from it.
 
     The first group of ``pattern`` is the companion, or all of it where it has none. A secret without a
@@ -73,8 +70,7 @@ class Companion:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """One kind of secret: how it is recognised, tested, proved and undone.
 
     ``pattern`` has one group named ``secret``; its other named groups are companions. ``kind`` says
@@ -125,16 +121,15 @@ class Rule:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True)
-class RuleSet:
+class RuleSet(Struct, frozen=True, dict=True):
     """Rules in the order of their ids. ``digest`` changes when the same text could match differently.
 
     ``notes`` tell what of other scanners' files could not be taken over.
     """
 
     rules: tuple[Rule, ...]
-    digest: str = field(default="", compare=False)
-    notes: tuple[Note, ...] = field(default=(), compare=False)
+    digest: str = ""
+    notes: tuple[Note, ...] = ()
 
     @cached_property
     def by_id(self) -> Mapping[str, Rule]:

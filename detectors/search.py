@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from unsprawl.detectors.matching.engine import Engine, Sight, Tally
@@ -11,6 +10,7 @@ from unsprawl.detectors.sightings import Sighting
 from unsprawl.detectors.views.edits import Edit
 from unsprawl.detectors.views.reading import Locate, Reading, Touched, edits, readings
 from unsprawl.detectors.views.telling import EDITORS
+from unsprawl.structs import Struct
 
 __all__ = ["DEPTH", "search"]
 
@@ -18,8 +18,7 @@ __all__ = ["DEPTH", "search"]
 DEPTH: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(Struct, frozen=True):
     """``locate`` leads to the text that was given, ``touched`` tells which views made a span of it."""
 
     data: bytes

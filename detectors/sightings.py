@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from unsprawl.detectors.matching.engine import Match
 from unsprawl.detectors.rules import Rule
 from unsprawl.detectors.views.reading import Locate
 from unsprawl.records import Check
+from unsprawl.structs import Struct
 
 __all__ = ["SURROUNDINGS", "Sighting"]
 
@@ -17,8 +17,7 @@ __all__ = ["SURROUNDINGS", "Sighting"]
 SURROUNDINGS: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """``start`` and ``end`` are the secret's place in the segment, ``begin`` is where the match starts there.
 
     The offsets of ``match`` itself are those of ``text``, which is the segment or a text decoded from it.

@@ -20,13 +20,12 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from msgspec import Struct, field
-
 from unsprawl.detectors.containers.pieces import Cut, Leaf, placed
 from unsprawl.detectors.containers.streams import Reader
 from unsprawl.detectors.matching.confirm import Tally
 from unsprawl.records import Candidate
 from unsprawl.spare import processors
+from unsprawl.structs import Struct, field
 
 __all__ = ["scanned"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from unsprawl.models.evaluation import Floats, Lines, figures
+from unsprawl.structs import Struct, field
 
 __all__ = ["PRESETS", "Calibration", "fit", "thresholds"]
 
@@ -29,8 +29,7 @@ _PRIOR: Final = 8.0
 _FAR: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Struct, frozen=True):
     """``table`` maps ``surface/family``, ``*/family`` or ``*/*`` to (slope, offset) of the logit."""
 
     table: Mapping[str, tuple[float, float]] = field(default_factory=lambda: {"*/*": (1.0, 0.0)})

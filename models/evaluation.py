@@ -9,7 +9,6 @@ hold test values, examples and placeholders, on which people disagree: they are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from unsprawl import lexicon
 from unsprawl.models.labelled import Row
 from unsprawl.records import Candidate, Classifier, Detector, Document
+from unsprawl.structs import Struct
 
 __all__ = ["Figures", "Lines", "calibration_error", "figures", "judge", "macro", "reliability"]
 
@@ -27,8 +27,7 @@ _WORDY: Final = 0.8
 _BINS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """Precision, recall and F1 at one threshold, with the counts behind them.
 
     ``shown`` are findings on lines labelled X, ``strict`` is the precision with them as false alarms.
@@ -56,8 +55,7 @@ class Figures:
         return 2 * self.hits / max(1, 2 * self.hits + self.alarms + self.misses)
 
 
-@dataclass(frozen=True)
-class Lines:
+class Lines(Struct, frozen=True, dict=True):
     """Labelled lines with the best confidence of a finding on each; 0 where there is none."""
 
     rows: tuple[Row, ...]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import starmap
-from struct import Struct, pack
+from struct import Struct as Layout
+from struct import pack
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -25,6 +25,7 @@ from unsprawl.models.surfaces import surface_of
 from unsprawl.models.together import Together
 from unsprawl.models.window import WIDTH, Window, window
 from unsprawl.records import Candidate, Document, Validity
+from unsprawl.structs import Struct
 
 __all__ = ["BUCKETS", "GRAMS", "NUMBERS", "WORDS", "Batch", "bucket", "extract"]
 
@@ -115,8 +116,7 @@ _OPERATORS: Final = [
 _BEHIND: Final = {end: _packed([end == one for one in _ENDS]) for end in (*_ENDS, b"?")}
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What the network is given: rows of bytes, numbers, and buckets of words and of short stretches."""
 
     rows: Bytes
@@ -132,7 +132,7 @@ class Batch:
 
 
 #: The numbers of a candidate that follow from no table.
-_OWN: Final = Struct("=34f")
+_OWN: Final = Layout("=34f")
 
 
 def extract(pairs: Sequence[tuple[Document, Candidate]], kinds: dict[str, str] | None = None) -> Batch:
@@ -174,8 +174,7 @@ def _of_rule(rule: str, kind: str, doubt: str) -> tuple[bytes, tuple[int, ...]]:
     return _packed([*flags, bool(doubt)]), own
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
+class _Name(Struct, frozen=True):
     """What a name says: its stems, its letters, whether it is a file's, and its words in the table."""
 
     stems: bytes

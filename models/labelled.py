@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from unsprawl.errors import ConfigError
 from unsprawl.records import Document
+from unsprawl.structs import Struct
 
 __all__ = ["Row", "data_hash", "is_development", "read"]
 
@@ -23,8 +23,7 @@ _FOLDS: Final = 5
 _IDENTIFIERS: Final = frozenset({"UUID", "Nonce", "Salt", "AWS S3 Bucket", "Firebase Domain"})
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One labelled line with the lines around it.
 
     ``label`` is T (a credential), F (none) or X (a test value, example or placeholder). The labelled

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from unsprawl.models.embedding import DIMENSIONS, HEAD, VERSION, Embedding
 from unsprawl.records import Candidate, Classifier, Document, Verdict
+from unsprawl.structs import replace
 
 if TYPE_CHECKING:
     import numpy as np

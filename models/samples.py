@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -22,6 +22,7 @@ from unsprawl.models.labelled import Row
 from unsprawl.models.surfaces import surface_of
 from unsprawl.records import Candidate, Detector, Document, Environment, Label
 from unsprawl.secret import Secret
+from unsprawl.structs import replace
 
 if TYPE_CHECKING:
     from unsprawl.models.synthesis.texts import LabelledText

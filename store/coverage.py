@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from unsprawl.records import Batch, Counts, Gap
 from unsprawl.store.sink import Coverage, CoverageRow
+from unsprawl.structs import Struct, field
 
 __all__ = ["State", "UnitEntry", "aggregate", "state_after", "status"]
 
@@ -21,8 +21,7 @@ _UNITS: Final = frozenset({"open", "done", "failed", "stopped"})
 _REASONS_SHOWN: Final = 8
 
 
-@dataclass(slots=True)
-class UnitEntry:
+class UnitEntry(Struct):
     """What the ledger knows of one unit in one run."""
 
     source: str

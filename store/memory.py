@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from unsprawl.records import Batch, Check, Counts, Cursor, Gap, Occurrence, Seen
 from unsprawl.store.coverage import UnitEntry, aggregate, state_after
 from unsprawl.store.rows import row
 from unsprawl.store.sink import Committed, CoverageRow
+from unsprawl.structs import replace
 
 if TYPE_CHECKING:
     from unsprawl.store.sink import Sink

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from math import prod
 from typing import Any, Final
@@ -21,6 +20,7 @@ from unsprawl.store.risk import Exposure, Part, parts, privilege_of, product, ur
 from unsprawl.store.rows import row
 from unsprawl.store.seal import unseal
 from unsprawl.store.triage import EFFECTIVE, TOLD, TOLD_FROM, told
+from unsprawl.structs import replace
 
 __all__ = [
     "Filter",

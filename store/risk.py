@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from unsprawl.records import Audience, Environment, Label, Severity, Validity
+from unsprawl.structs import Struct
 
 __all__ = ["PRIVILEGES", "Exposure", "Part", "parts", "privilege_of", "product", "risk", "urgency"]
 
@@ -82,8 +82,7 @@ _READ = re.compile(r"\b(?:\w*read(?:[ -]?only)?|pull|view\w*|list|ro)\b", re.IGN
 _NONE = re.compile(r"\b(?:none|nothing|no (?:rights|permissions?|scopes?))\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One factor: of what (``audience``), how it stands (``public``), and what it multiplies by."""
 
     name: str
@@ -102,8 +101,7 @@ def privilege_of(told: str) -> str:
     return "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(Struct, frozen=True):
     """What is known of a finding beyond one place of it.
 
     ``age_days``: how long it has been in the open. ``copies``: places where it stands now.
@@ -114,6 +112,9 @@ class Exposure:
     copies: int = 1
 
 
+_JUST_NOW: Final = Exposure()
+
+
 def parts(
     severity: str,
     validity: str,
@@ -121,7 +122,7 @@ def parts(
     audience: str = Audience.UNKNOWN,
     environment: str = Environment.UNKNOWN,
     label: str = Label.REAL,
-    exposure: Exposure = Exposure(),
+    exposure: Exposure = _JUST_NOW,
 ) -> tuple[Part, ...]:
     """The ceiling first, then each factor; their product, rounded, is the risk."""
     sure = min(1.0, max(0.0, confidence))
@@ -169,7 +170,7 @@ def risk(
     audience: str = Audience.UNKNOWN,
     environment: str = Environment.UNKNOWN,
     label: str = Label.REAL,
-    exposure: Exposure = Exposure(),
+    exposure: Exposure = _JUST_NOW,
 ) -> int:
     """0 (nothing to do) to 100 (an active critical administrator's key that everyone can read for years)."""
     hazard = product(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from unsprawl.records import Batch, Counts, Cursor, Gap, Seen
+from unsprawl.structs import Struct
 
 __all__ = ["Committed", "Coverage", "CoverageRow", "Sink"]
 
@@ -14,8 +14,7 @@ __all__ = ["Committed", "Coverage", "CoverageRow", "Sink"]
 Coverage: TypeAlias = Literal["complete", "partial", "skipped", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """What one batch changed. ``repeated``: the unit had already got it in this run, nothing was counted.
 
     ``new`` and ``reopened`` are finding ids, sorted; ``gone`` counts occurrences.
@@ -27,8 +26,7 @@ class Committed:
     repeated: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoverageRow:
+class CoverageRow(Struct, frozen=True, kw_only=True):
     """One row of the ledger: a channel, a repository, a bucket, or a unit that belongs to none.
 
     ``skipped`` and ``excluded`` count things, ``read_bytes`` bytes; ``reasons`` are distinct, the commonest

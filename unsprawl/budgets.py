@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from unsprawl.records import Gap
 from unsprawl.source_settings import SourceBudget, seconds_of
+from unsprawl.structs import Struct
 from unsprawl.wire.usage import Usage
 
 __all__ = ["SPENT", "Account", "Allowance"]
@@ -21,8 +21,7 @@ __all__ = ["SPENT", "Account", "Allowance"]
 SPENT: Final = "budget spent"
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True):
     """What one step may use: requests, and a time on the monotonic clock, which workers share."""
 
     requests: int | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from unsprawl.cli_options import (
 )
 from unsprawl.cli_report import choose_format, deliver, exit_code, fail_on_option, report_of, tell_gaps
 from unsprawl.errors import ExitCode
+from unsprawl.structs import replace
 
 if TYPE_CHECKING:
     from unsprawl.config import Config
@@ -106,7 +106,7 @@ def crawl(
         raise click.UsageError("--full reads everything in this run, --rescan in several: leave one out")
     loaded = load(config)
     if store is not None:
-        loaded = dataclasses.replace(loaded, store=store.absolute())
+        loaded = replace(loaded, store=store.absolute())
     wanted = choose_format(format, output) if format or output else None
 
     from unsprawl.jobs import Options

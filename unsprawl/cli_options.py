@@ -7,7 +7,6 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -108,12 +107,12 @@ class Group(_Taught, click.Group):
     command_class = Command
 
 
-@dataclass(slots=True)
 class Session:
     """``when_stopped`` tells who presses Ctrl-C what became of the work."""
 
-    debug: bool = False
-    when_stopped: str = ""
+    def __init__(self) -> None:
+        self.debug = False
+        self.when_stopped = ""
 
 
 def session() -> Session:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -29,6 +26,7 @@ from unsprawl.errors import ConfigError, ExitCode
 from unsprawl.report.cases import Row, tally
 from unsprawl.report.escape import plain
 from unsprawl.report.wording import counted
+from unsprawl.structs import Struct, field
 
 if TYPE_CHECKING:
     from unsprawl.models.memory import Memory
@@ -107,7 +105,6 @@ def scan(
       4  nothing could be read at all
     """  # fmt: skip
     _check_paths(paths)
-    _load_msgspec()
     format = choose_format(format, output)
     known = _read_baseline(baseline) if baseline else frozenset()
     triaged = _triaged(store)
@@ -174,21 +171,6 @@ def _told(code: ExitCode, quiet: bool) -> int:
     return int(code)
 
 
-def _load_msgspec() -> None:
-    """Load msgspec without ``typing_extensions``, which takes longer than all else of it.
-
-    What it asks for there Python itself has since 3.11, and where that package is missing it takes that.
-    """
-    if "msgspec" in sys.modules or "typing_extensions" in sys.modules:
-        return
-    hidden = cast(dict[str, object], sys.modules)
-    hidden["typing_extensions"] = None
-    try:
-        importlib.import_module("msgspec")
-    finally:
-        del hidden["typing_extensions"]
-
-
 def _check_paths(paths: tuple[str, ...]) -> None:
     for path in paths:
         if path != "-" and not os.path.lexists(path):
@@ -197,8 +179,7 @@ def _check_paths(paths: tuple[str, ...]) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Triaged:
+class _Triaged(Struct, frozen=True):
     """What a store says: status and reason of what asks for nothing, and what tells others like it."""
 
     settled: Mapping[str, tuple[str, str]] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import sys
 import time
@@ -28,6 +27,7 @@ from unsprawl.errors import ConfigError, ExitCode, StoreError
 from unsprawl.report.casefile import kept_as
 from unsprawl.report.cases import tally
 from unsprawl.report.wording import counted
+from unsprawl.structs import replace
 
 if TYPE_CHECKING:
     from unsprawl.config import Config
@@ -124,7 +124,7 @@ def sweep(
 
     loaded = load(config)
     if store is not None:
-        loaded = dataclasses.replace(loaded, store=store.absolute())
+        loaded = replace(loaded, store=store.absolute())
     direct = bool(values or paste or finding)
     if not (direct or rule or author or since):
         raise click.UsageError(
@@ -247,7 +247,7 @@ def _of_findings(
         return values, ()
     if not quiet:
         inform("The values are read from the sources first: the store does not keep them.")
-    clear = dataclasses.replace(options, show_secrets=True, since=None)
+    clear = replace(options, show_secrets=True, since=None)
     with watching(quiet) as progress:
         result = read_all(config, clear, keys, None, progress=progress)
     known = {keys.fingerprint(value) for value in values}
@@ -305,9 +305,7 @@ def _report(config: Path, outcome: Outcome, code: ExitCode, partial: bool, unkno
     told = {**outcome.told(ways), "partial": partial, "not_swept": list(unknown)}
     title = f"Sweep of {config.name}{' (so far)' if partial else ''}"
     report = report_of(title, outcome.result, outcome.hits, code, {RULE.id: RULE})
-    return dataclasses.replace(
-        report, facts={**report.facts, "sweep": told}, sections=sections(told), playbooks=ways
-    )
+    return replace(report, facts={**report.facts, "sweep": told}, sections=sections(told), playbooks=ways)
 
 
 @contextmanager

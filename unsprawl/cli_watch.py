@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import signal
@@ -20,6 +19,7 @@ from unsprawl.cli_report import fail_on_option, tell_gaps
 from unsprawl.errors import ConfigError, ExitCode
 from unsprawl.report.cases import SEVERITIES
 from unsprawl.report.escape import json_line, plain
+from unsprawl.structs import replace
 
 if TYPE_CHECKING:
     from unsprawl.watch.daemon import Outcome
@@ -117,7 +117,7 @@ def watch(
     if verify:
         raise click.UsageError("watch asks no provider: run `unsprawl verify` beside it")
     if store is not None:
-        loaded = dataclasses.replace(loaded, store=store.absolute())
+        loaded = replace(loaded, store=store.absolute())
     if once and duration is not None:
         raise click.UsageError("give either --once or --for")
 

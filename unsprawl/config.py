@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -25,6 +24,7 @@ from unsprawl.redaction import Redactor
 from unsprawl.references import FORMS, REFERENCE_PATTERN, Reference, interpolate, resolve
 from unsprawl.shape import Origin, fit, leaves
 from unsprawl.source_settings import AcceptedGap, CanarySettings, FilePath, SourceBudget, SourceConfig
+from unsprawl.structs import Struct
 
 __all__ = [
     "AcceptedGap",
@@ -124,8 +124,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     notify: tuple[dict[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredChannel:
+class ConfiguredChannel(Struct, frozen=True):
     """One entry under ``notify``: who is told of what."""
 
     name: str
@@ -133,8 +132,7 @@ class ConfiguredChannel:
     settings: ChannelSettings
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredKeeper:
+class ConfiguredKeeper(Struct, frozen=True):
     """One entry under ``known``: where secrets are kept on purpose."""
 
     name: str
@@ -142,8 +140,7 @@ class ConfiguredKeeper:
     settings: KeeperSettings
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredSource:
+class ConfiguredSource(Struct, frozen=True):
     """One entry under ``sources``: what ``plugins.build_source(*entry)`` takes."""
 
     name: str
@@ -151,8 +148,7 @@ class ConfiguredSource:
     config: SourceConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Struct, frozen=True, kw_only=True):
     """A configuration that was found good. ``store`` and ``rules`` are absolute."""
 
     file: Path

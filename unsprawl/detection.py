@@ -6,13 +6,13 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unsprawl.examine import Examiner
 from unsprawl.records import Classifier
 from unsprawl.secret import Keys
+from unsprawl.structs import Struct, replace
 
 if TYPE_CHECKING:
     from unsprawl.config import Config
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Detection", "examiner", "examiner_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+class Detection(Struct, frozen=True):
     """All that decides what a document gives: the same in every process of a job."""
 
     rules: tuple[Path, ...]
@@ -35,9 +34,9 @@ class Detection:
     keys: Keys
     remembers: bool = False
     """Whether vectors of the surroundings are made, for a store to keep."""
-    memory: Memory | None = field(default=None, compare=False)
+    memory: Memory | None = None
     """What was decided, for a job that has no store of its own."""
-    values: Values | None = field(default=None, compare=False)
+    values: Values | None = None
     """What is looked for instead of all that the rules know."""
 
 
@@ -50,15 +49,17 @@ def examiner(detection: Detection) -> Examiner:
     global _held  # noqa: PLW0603  # rules and model take a second and 40 MB
     with _building:
         held = _held
-        if (
-            held is None
-            or held[0] != detection
-            or held[0].memory is not detection.memory
-            or held[0].values is not detection.values
-        ):
+        if held is None or not _same(held[0], detection):
             with _kept():
                 held = _held = (detection, _build_examiner(detection))
         return held[1]
+
+
+def _same(one: Detection, other: Detection) -> bool:
+    """Memory and values are not looked through: they are the same objects, or others."""
+    if one.memory is not other.memory or one.values is not other.values:
+        return False
+    return replace(one, memory=None, values=None) == replace(other, memory=None, values=None)
 
 
 @contextmanager

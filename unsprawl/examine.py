@@ -10,7 +10,6 @@ import logging
 import traceback
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +34,7 @@ from unsprawl.records import (
     Verdict,
 )
 from unsprawl.secret import Keys, Secret
+from unsprawl.structs import Struct, field, replace
 
 if TYPE_CHECKING:
     from unsprawl.detectors.rules import Rule
@@ -81,8 +81,7 @@ def defect(error: Exception, uri: str, doing: str) -> Skipped:
     return Skipped(uri, f"{type(error).__name__} while {doing}", hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """What one document gave. ``whole`` is False when a part of it could not be read."""
 
     occurrences: tuple[Occurrence, ...]
@@ -97,8 +96,7 @@ class Examined:
 _NOTHING: Final = Examined((), ())
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """What the detector found in a document, to be judged together with what it finds in others.
 
     ``document`` is without its body: whoever waits must not hold what was read.
@@ -109,8 +107,7 @@ class Looked:
     gaps: list[Gap]
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
+class _Account(Struct, frozen=True):
     """What is counted within one document: ordinals by finding, attributes by member, what was refused."""
 
     ordinals: dict[str, int] = field(default_factory=dict)
@@ -118,8 +115,7 @@ class _Account:
     refused: dict[str, Refused] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examiner:
+class Examiner(Struct, frozen=True, kw_only=True):
     """Detector, classifier, keys and redactor of one process.
 
     ``min_confidence`` (0 to 1) refuses what the classifier holds for no credential, except formats

@@ -17,7 +17,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from queue import PriorityQueue, SimpleQueue
 from typing import Any, Final, Protocol
@@ -25,6 +24,7 @@ from typing import Any, Final, Protocol
 from unsprawl import spare
 from unsprawl.budgets import Allowance
 from unsprawl.records import Batch, Cursor, Unit
+from unsprawl.structs import Struct, field, replace
 
 __all__ = ["Begin", "Executor", "Lost", "Processes", "Run", "Task", "Threads"]
 
@@ -41,8 +41,7 @@ _MARK: Final = 16
 _NONE: Final = bytes(_MARK)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One step to take: read ``unit`` of ``source`` from ``cursor`` on.
 
     ``full``: everything, whatever earlier runs have seen of it. ``avoid``: documents that killed
@@ -59,8 +58,7 @@ class Task:
     allowance: Allowance = Allowance()
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """The worker died on this task: out of memory, or killed."""
 
     task: Task
@@ -119,8 +117,7 @@ class Threads:
             self._inbox.put((task, run(task, lambda _mark: None)))
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(Struct):
     process: Any
     pipe: Connection
     mark: Any

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from unsprawl.pipeline import Progress
 from unsprawl.records import Counts
 from unsprawl.secret import Keys
 from unsprawl.step import Budget
+from unsprawl.structs import Struct, field
 from unsprawl.workers import SourceSpec, Steps, executors, read_all
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ __all__ = [
 _SWEEP_BUDGET: Final = Budget(documents=200, read_bytes=32 << 20, seconds=1.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """What a person may turn on the command line.
 
     ``jobs``: worker processes, default one a core. ``since``: what was last modified before is left out.
@@ -66,8 +65,7 @@ class Options:
     """Seconds in which what other rules have seen is read again; None: all of it, in this run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """What a job did. ``readable`` is False when no source could be read at all."""
 
     rows: Callable[[], Iterator[dict[str, Any]]]

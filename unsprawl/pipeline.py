@@ -13,7 +13,6 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from unsprawl.budgets import Account
@@ -29,6 +28,7 @@ from unsprawl.records import (
     Unit,
 )
 from unsprawl.step import accepted
+from unsprawl.structs import Struct, field, replace
 from unsprawl.wire.usage import metered
 
 if TYPE_CHECKING:
@@ -53,31 +53,27 @@ class Progress(Protocol):
     def note(self, text: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """Put into the inbox it ends the run: what was not read by then is a gap, for this ``reason``."""
 
     reason: str
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """Put into the inbox it is called between two batches, when nothing is being written."""
 
     what: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
+class _Listed(Struct, frozen=True):
     """``Source.units`` gave one thing."""
 
     source: str
     item: Unit | Skipped
 
 
-@dataclass(frozen=True, slots=True)
-class _ListingEnded:
+class _ListingEnded(Struct, frozen=True):
     """``Source.units`` came to its end, or broke off with ``failure``."""
 
     source: str
@@ -87,8 +83,7 @@ class _ListingEnded:
     """What was spent when it was cut off."""
 
 
-@dataclass(slots=True)
-class _Course:
+class _Course(Struct):
     """What the coordinator knows of one source."""
 
     source: Source
@@ -179,8 +174,7 @@ def _list(course: _Course, seen: Seen, inbox: Inbox, halt: threading.Event) -> N
     inbox.put(_ListingEnded(name, failure, fatal, spent))
 
 
-@dataclass(frozen=True, slots=True)
-class _Loop:
+class _Loop(Struct, frozen=True):
     """The coordinator's answers to what arrives in its inbox."""
 
     courses: Mapping[str, _Course]

@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
 from unsprawl.report.escape import plain
+from unsprawl.structs import Struct, field
 
 if TYPE_CHECKING:
     from unsprawl.records import Batch
@@ -23,8 +23,7 @@ __all__ = ["Lines", "Live", "Standing", "watching"]
 _PAUSE_S: Final = 10.0
 
 
-@dataclass(slots=True)
-class Standing:
+class Standing(Struct):
     """How far one source is."""
 
     name: str

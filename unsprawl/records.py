@@ -13,11 +13,11 @@ Everything is frozen and holds plain values, so that it can be sent to another p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Literal, Protocol, TypeAlias, runtime_checkable
 
 from unsprawl.secret import Secret
+from unsprawl.structs import Guarded, Struct, field
 from unsprawl.vocabulary import Audience, Environment, Label, Severity, Status, Validity
 
 __all__ = [
@@ -67,15 +67,10 @@ Cursor: TypeAlias = Mapping[str, Any]
 Seen: TypeAlias = Callable[[str], "str | None"]
 
 
-def _nothing() -> Mapping[str, Any]:
-    return {}
-
-
 # --- what a source tells -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Guarded, frozen=True):
     """Minutes of work: a channel, a prefix, an image layer, up to 64 files.
 
     ``id`` is stable between runs, as far as the surface allows. ``parents`` names the rows of the
@@ -87,12 +82,12 @@ class Unit:
     id: str
     title: str = ""
     parents: tuple[str, ...] = ()
-    data: Mapping[str, Any] = field(default_factory=_nothing, compare=False, repr=False)
-    expires_at: datetime | None = field(default=None, compare=False, repr=False)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
+    unseen = ("data", "expires_at")
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(Struct, frozen=True):
     """A body too large to hold. ``open(offset)`` gives a binary file positioned there.
 
     Offsets other than 0 need ``seekable``. ``size`` is in bytes, None when unknown. Reading raises
@@ -104,8 +99,7 @@ class Stream:
     seekable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A stretch of a document with a place and an author of its own: one message of a thread.
 
     ``attrs`` are added to those of the document.
@@ -116,11 +110,10 @@ class Part:
     url: str | None = None
     author: str | None = None
     modified_at: datetime | None = None
-    attrs: Mapping[str, Json] = field(default_factory=_nothing)
+    attrs: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Guarded, frozen=True, kw_only=True):
     """One thing that is read: a file, an object, an image layer, a page version, a thread.
 
     ``uri`` says where it is, ``path`` what people see (default: the uri's path). ``key`` is its stable
@@ -141,13 +134,13 @@ class Document:
     author: str | None = None
     modified_at: datetime | None = None
     audience: Audience = Audience.UNKNOWN
-    attrs: Mapping[str, Json] = field(default_factory=_nothing)
+    attrs: Mapping[str, Json] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
-    member_attrs: Callable[[str], Mapping[str, Json]] | None = field(default=None, compare=False, repr=False)
+    member_attrs: Callable[[str], Mapping[str, Json]] | None = None
+    unseen = ("member_attrs",)
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(Struct, frozen=True):
     """Items known by version and not read again.
 
     ``document`` (without its body) is given where what surrounds a known content may be new: its sightings
@@ -159,8 +152,7 @@ class Unchanged:
     document: Document | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """Seen, but not read, or not wholly. A result like any other: it stands in the ledger.
 
     ``excluded`` marks what the owner left out or accepted as a gap; it leaves the run complete.
@@ -176,8 +168,7 @@ class Skipped:
     gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """All before this point of the unit was delivered.
 
     An empty cursor ends a unit that begins anew in the next run: no step goes on from it.
@@ -223,8 +214,7 @@ class Refetchable(Protocol):
     def fetch(self, uri: str) -> Document | Skipped: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Cleanup:
+class Cleanup(Struct, frozen=True):
     """One way in which a source can end an exposure at one place.
 
     ``action`` names it (``delete-version``), ``title`` says what it does, ``undo`` the way back, or that
@@ -250,8 +240,7 @@ class Cleanable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """One line of ``unsprawl doctor``: what was tried, whether it works, what to do if not."""
 
     what: str
@@ -269,8 +258,7 @@ class Diagnosable(Protocol):
 # --- what the detection tells --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A half-open byte span of a document or member, and the 1-based line and column of its start."""
 
     start: int
@@ -279,8 +267,7 @@ class Place:
     column: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A string that may be a secret, with the place where it stands.
 
     ``start`` and ``end`` are a half-open byte span in the document, or in the archive ``member``
@@ -301,8 +288,8 @@ class Candidate:
     line_end: int
     member: str = ""
     views: tuple[str, ...] = ()
-    companions: Mapping[str, Secret] = field(default_factory=_nothing)
-    places: Mapping[str, Place] = field(default_factory=_nothing)
+    companions: Mapping[str, Secret] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
     before: bytes = b""
     text: bytes = b""
     after: bytes = b""
@@ -310,8 +297,7 @@ class Candidate:
     doubt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Guarded, frozen=True):
     """``confidence`` is the probability that the candidate is a credential value at all.
 
     ``vector`` says what the surroundings look like (``models/embedding.py``), ``like`` names the finding
@@ -321,12 +307,12 @@ class Verdict:
     confidence: float
     label: Label = Label.REAL
     environment: Environment = Environment.UNKNOWN
-    vector: bytes = field(default=b"", repr=False)
+    vector: bytes = b""
     like: str = ""
+    unseen = ("vector",)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """The answer of an offline or live check, with its evidence in a person's words."""
 
     validity: Validity
@@ -358,8 +344,7 @@ class Classifier(Protocol):
 # --- what is committed ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """What a unit (or a run) amounts to. ``read_bytes`` are the bytes of the documents as fetched."""
 
     documents: int = 0
@@ -378,8 +363,7 @@ class Counts:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occurrence:
+class Occurrence(Guarded, frozen=True, kw_only=True):
     """One sighting of one secret, fit to be stored: fingerprinted and redacted.
 
     ``finding`` is the keyed identity of the case, ``ordinal`` counts its sightings in one document
@@ -415,23 +399,23 @@ class Occurrence:
     evidence: str = ""
     url: str | None = None
     views: tuple[str, ...] = ()
-    attrs: Mapping[str, Json] = field(default_factory=_nothing)
-    companions: Mapping[str, str] = field(default_factory=_nothing)
+    attrs: Mapping[str, Json] = field(default_factory=dict)
+    companions: Mapping[str, str] = field(default_factory=dict)
     author: str | None = None
     modified_at: datetime | None = None
     audience: Audience = Audience.UNKNOWN
     version: str | None = None
     context: str = ""
-    sealed: bytes | None = field(default=None, repr=False)
-    clear: str | None = field(default=None, repr=False)
-    clear_context: str | None = field(default=None, repr=False)
+    sealed: bytes | None = None
+    clear: str | None = None
+    clear_context: str | None = None
     proven: bool = False
-    vector: bytes = field(default=b"", repr=False)
+    vector: bytes = b""
     like: str = ""
+    unseen = ("sealed", "clear", "clear_context", "vector")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
+class Carried(Struct, frozen=True, kw_only=True):
     """What is new around a known content, fit to be stored: see :class:`Unchanged`. Redacted."""
 
     document: bytes
@@ -445,8 +429,7 @@ class Carried:
     attrs: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A candidate that was held for no credential, as it is stored: by its fingerprint alone.
 
     ``document`` is the keyed stand-in for its document, ``uri`` is redacted.
@@ -460,8 +443,7 @@ class Refused:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """A redacted ``Skipped``: one line of the ledger."""
 
     uri: str
@@ -470,8 +452,7 @@ class Gap:
     excluded: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(Struct, frozen=True, kw_only=True):
     """What one step did, committed in one transaction.
 
     ``documents`` are the keyed names of all documents read (their older occurrences that are not

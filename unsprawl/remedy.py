@@ -13,7 +13,7 @@ import contextlib
 import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -26,6 +26,7 @@ from unsprawl.revocation import revocations, revoke
 from unsprawl.secret import Keys
 from unsprawl.store.rows import timestamp
 from unsprawl.store.triage import SETTLED
+from unsprawl.structs import replace
 
 if TYPE_CHECKING:
     from unsprawl.config import Config

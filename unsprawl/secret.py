@@ -8,8 +8,9 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from unsprawl.structs import Guarded
 
 __all__ = ["CONTENT", "NORMALISER", "Keys", "Secret", "normalise"]
 
@@ -104,8 +105,7 @@ class Secret:
         return (Secret, (self._value, self.prefix))
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Guarded, frozen=True):
     """The keys derived from one 32-byte master: who holds the store without it learns nothing.
 
     ``id`` names the master without telling it. Separate labels keep the fingerprint of a value,
@@ -113,10 +113,11 @@ class Keys:
     """
 
     id: str
-    fingerprint_key: bytes = field(repr=False)
-    name_key: bytes = field(repr=False)
-    seal_key: bytes = field(repr=False)
-    audit_key: bytes = field(repr=False)
+    fingerprint_key: bytes
+    name_key: bytes
+    seal_key: bytes
+    audit_key: bytes
+    unseen = ("fingerprint_key", "name_key", "seal_key", "audit_key")
 
     @classmethod
     def derive(cls, master: bytes) -> Keys:

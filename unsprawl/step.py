@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
 from unsprawl.budgets import Allowance
@@ -29,6 +28,7 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.structs import Struct, field, replace
 from unsprawl.wire.usage import metered
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ _UNLIMITED: Final = Allowance()
 _Gapped = TypeVar("_Gapped", Gap, Skipped)
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """How much one step may read before its next checkpoint ends it."""
 
     documents: int = 2_000
@@ -60,8 +59,7 @@ class Budget:
     seconds: float = 15.0
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     """What came since the last checkpoint."""
 
     documents: list[bytes] = field(default_factory=list)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from unsprawl.executors import Begin, Executor, Inbox, Processes, Run, Task, Thr
 from unsprawl.pipeline import Progress
 from unsprawl.records import Batch, Seen, Source, Unit
 from unsprawl.step import Budget, step
+from unsprawl.structs import Struct
 
 if TYPE_CHECKING:
     from unsprawl.config import Config, SourceConfig
@@ -30,8 +30,7 @@ __all__ = ["SourceSpec", "Steps", "executors", "read_all", "sources_of"]
 _COORDINATOR_THREADS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
+class SourceSpec(Struct, frozen=True):
     """A source as it is sent to a worker, which builds its own.
 
     ``type`` is the class itself where it is known: to find it by name reads what all packages register.
@@ -39,7 +38,7 @@ class SourceSpec:
 
     name: str
     type: str | BuildsSource
-    config: SourceConfig = field(compare=False)
+    config: SourceConfig
 
     def build(self) -> Source:
         from unsprawl.plugins import build_source
@@ -47,8 +46,7 @@ class SourceSpec:
         return build_source(self.name, self.type, self.config)
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(Struct, frozen=True):
     """Everything a worker needs to take steps; sent to it once.
 
     ``store`` is None where nothing is remembered.

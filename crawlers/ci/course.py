@@ -8,7 +8,7 @@ asked for again by the next walk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final, Protocol, TypeVar
@@ -28,6 +28,7 @@ from unsprawl.crawlers.ci.model import (
 from unsprawl.crawlers.ci.steps import masks
 from unsprawl.errors import AuthError, RetryableError, SourceError
 from unsprawl.records import Audience, Checkpoint, Document, Event, Json, Seen, Skipped, Unchanged
+from unsprawl.structs import replace
 
 __all__ = ["Course", "Listing", "all_understood"]
 

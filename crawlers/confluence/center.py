@@ -7,7 +7,6 @@ longer than the first part of such an inner list is asked for page by page.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any, Final
@@ -27,6 +26,7 @@ from unsprawl.crawlers.confluence.items import (
 )
 from unsprawl.errors import AuthError, UnreadableError
 from unsprawl.records import Stream
+from unsprawl.structs import replace
 
 __all__ = ["CenterWiki"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 from typing import Any, Final
@@ -32,6 +31,7 @@ from unsprawl.crawlers.confluence.items import (
 )
 from unsprawl.errors import AuthError, UnreadableError
 from unsprawl.records import Stream
+from unsprawl.structs import replace
 
 __all__ = ["CloudWiki"]
 

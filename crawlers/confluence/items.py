@@ -14,6 +14,7 @@ from unsprawl.crawlers.atlassian.session import TooLargeError
 from unsprawl.crawlers.confluence.history import Version
 from unsprawl.errors import UnreadableError
 from unsprawl.records import Stream
+from unsprawl.structs import Struct
 
 __all__ = [
     "BODIED",
@@ -54,8 +55,7 @@ class Space:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """A page, comment, attachment, …: ``kind`` is its word in addresses.
 
     ``parent`` is kind and id of what holds it, ``author`` who wrote this version (what ``Wiki.person``

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
@@ -13,6 +13,7 @@ from unsprawl.crawlers.confluence.history import Version, document, removed
 from unsprawl.crawlers.confluence.items import BODIED, Item, Space, Wiki, uri_of
 from unsprawl.errors import AuthError, RetryableError, SourceError, UnreadableError
 from unsprawl.records import Audience, Document, Event, Json, Seen, Skipped, Stream, Unchanged
+from unsprawl.structs import replace
 
 __all__ = ["Reader", "item_path", "key_of", "version_of"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, Final, cast
 
@@ -16,6 +16,7 @@ from unsprawl.oci.saved import SavedImages, SavedLayer, hidden_in, saved_tar
 from unsprawl.oci.stacks import content_key
 from unsprawl.oci.tars import Content, Entry, Owned, entries
 from unsprawl.records import Document, Json, Seen, Skipped, Stream
+from unsprawl.structs import replace
 
 __all__ = ["Layers", "Plan"]
 

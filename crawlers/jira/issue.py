@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, BinaryIO, Final, TypeAlias, TypeVar, cast
 
@@ -14,6 +14,7 @@ from unsprawl.crawlers.jira.api import JiraApi
 from unsprawl.crawlers.jira.text import Composed, Issue, Place, compose, items_of, person, removed
 from unsprawl.errors import AuthError, RetryableError, SourceError
 from unsprawl.records import Audience, Document, Event, Seen, Skipped, Stream, Unchanged
+from unsprawl.structs import replace
 from unsprawl.wire import usage
 
 __all__ = ["Depth", "Issues", "complete"]

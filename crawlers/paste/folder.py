@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import unquote
@@ -18,6 +17,7 @@ from unsprawl.crawlers.paste.items import Item, Listing
 from unsprawl.crawlers.walk import Rules, as_uri, walk
 from unsprawl.errors import UnreadableError
 from unsprawl.records import Diagnosis, Document, Json, Skipped
+from unsprawl.structs import replace
 
 __all__ = ["Folder", "parts"]
 

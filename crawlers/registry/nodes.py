@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -27,6 +26,7 @@ from unsprawl.oci.images import (
 )
 from unsprawl.oci.stacks import content_key, identities
 from unsprawl.records import Seen
+from unsprawl.structs import Struct, replace
 
 __all__ = ["Node", "Nodes", "version_of"]
 
@@ -34,8 +34,7 @@ __all__ = ["Node", "Nodes", "version_of"]
 _LARGEST: Final = 8 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One manifest. ``attached`` are its referrers: signatures, SBOMs, attestations.
 
     ``body`` and ``config_body`` are as they were read; None when remembered, or when reading failed.

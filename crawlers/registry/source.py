@@ -15,7 +15,6 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -53,6 +52,7 @@ from unsprawl.records import (
     Unit,
 )
 from unsprawl.secret import Secret
+from unsprawl.structs import replace
 from unsprawl.wire import hosts, usage
 from unsprawl.wire.bearer import BearerFlow
 from unsprawl.wire.client import Client

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from unsprawl.crawlers.slack.text import readable
 from unsprawl.crawlers.slack.times import DAY, HOUR, micros, moment
 from unsprawl.records import Audience, Document, Json, Part
+from unsprawl.structs import Struct
 
 __all__ = ["Conversation", "Message", "Runs", "document", "parse"]
 
@@ -69,8 +70,7 @@ class Conversation:
         return f"{link}?thread_ts={root}&cid={quote(self.id, safe='')}" if root and root != ts else link
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """What is kept of one message. ``at`` is its time in microseconds, ``root`` the thread it belongs to.
 
     ``who`` tells authors apart, ``author`` is what people call them. ``replies`` and ``latest`` are told by

@@ -6,12 +6,12 @@ slack://TEAM/CHANNEL/TS?version=DIGEST    what a message said before it was chan
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
 
 from unsprawl.crawlers.slack.messages import Conversation, Message, Runs, document, parse
 from unsprawl.records import Document
+from unsprawl.structs import replace
 
 __all__ = ["assembled", "past"]
 

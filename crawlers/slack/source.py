@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -48,6 +47,7 @@ from unsprawl.records import (
     Unchanged,
     Unit,
 )
+from unsprawl.structs import replace
 from unsprawl.wire.patience import Patience
 
 __all__ = ["SlackSource"]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from unsprawl.detectors.containers.pieces import Cut, Inside, Leaf, Pieces, placed
 from unsprawl.detectors.containers.streams import Reader, over
+from unsprawl.structs import Struct
 
 # The library is loaded by the first mail: most scans meet none.
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def _until_next(reader: Reader) -> int:
         size = min(2 * size, _HELD + 1)
 
 
-@dataclass(slots=True)
-class _Mail:
+class _Mail(Struct):
     """A message while its parts are read; ``prefix`` stands before their names."""
 
     inside: Inside

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from unsprawl.detectors.containers.streams import Account, Reader
 from unsprawl.detectors.views.edits import Edit
+from unsprawl.structs import Struct, replace
 
 __all__ = ["Cut", "Inside", "Leaf", "Pieces", "entry_name", "joined", "placed"]
 
@@ -15,8 +15,7 @@ _HINT: Final = "The rest of it was not scanned: unpack it and scan the result, o
 _DAMAGED: Final = "What could be read of it was scanned. Look at it with the program it is meant for."
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """Content to scan. It must be read before the next one is asked for.
 
     ``edits``, where it is given, says for any piece of the content how the member reads within its
@@ -28,8 +27,7 @@ class Leaf:
     edits: Callable[[bytes], list[Edit]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """A member, or the rest of one, that was not read."""
 
     member: str
@@ -43,8 +41,7 @@ Pieces: TypeAlias = Generator[Leaf | Cut, None, bool]
 _Opener: TypeAlias = Callable[[Reader, str, Account, str, int], Iterator[Leaf | Cut]]
 
 
-@dataclass(frozen=True, slots=True)
-class Inside:
+class Inside(Struct, frozen=True):
     """A container while it is read.
 
     ``path`` is its member path, ``own`` that of its own bytes, as far as they are read as they stand: behind

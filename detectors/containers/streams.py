@@ -8,11 +8,11 @@ A :class:`Reader` never raises for what is broken inside: it ends early and keep
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, BinaryIO, Final, Protocol, cast
 
 from unsprawl.detectors.containers.zstdframes import Frames
+from unsprawl.structs import Struct
 
 __all__ = ["Account", "Budget", "Reader", "damaged_at_once", "decompressed", "member", "over"]
 
@@ -24,8 +24,7 @@ _OUT: Final = 1 << 20
 _WINDOW: Final = 128 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """What one document may cost while it is unpacked. Sizes in bytes.
 
     ``ratio`` bounds each compressed stream, once it has made more than ``ratio_floor``.
@@ -39,8 +38,7 @@ class Budget:
     seconds: float = 3600.0
 
 
-@dataclass(slots=True)
-class Account:
+class Account(Struct):
     """What one document has cost so far."""
 
     budget: Budget

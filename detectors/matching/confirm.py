@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from unsprawl.detectors.matching.drawn import is_drawn
 from unsprawl.detectors.matching.pattern import LONGEST, Shape
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
+from unsprawl.structs import Struct, field, replace
 
 __all__ = ["Confirmer", "Match", "Tally", "Window", "same_group"]
 
@@ -37,8 +37,7 @@ _PATIENCE: Final = 0.25
 _LOOKAHEAD: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """``start`` and ``end`` hold the secret, ``match_start`` and ``match_end`` the whole match."""
 
     rule: Rule
@@ -49,8 +48,7 @@ class Match:
     match_end: int
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What one document has cost, so that hostile text costs a ledger entry and not an hour.
 
     ``deadline`` is on the monotonic clock. ``struck`` holds the rules whose matches were not all looked at,

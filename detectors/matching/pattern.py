@@ -11,12 +11,12 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from unsprawl.detectors.cache import recall, remember
+from unsprawl.structs import Struct
 
 __all__ = ["LONGEST", "Made", "Shape", "made_of", "shape", "shapes"]
 
@@ -43,8 +43,7 @@ _FLAGS: Final = re.compile(r"\(\?[a-zA-Z-]+\)")
 _WIDE: Final = re.compile(r"\\[wWdDsSpP]|\[:|[^\\]-[^\]]|^\^")
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """``expression`` goes to Hyperscan; ``selective`` says that it holds a literal it can hook on."""
 
     expression: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Final, cast
 
 from unsprawl.detectors.detector import Content, ContentDetector
@@ -13,6 +12,7 @@ from unsprawl.detectors.sightings import Sighting
 from unsprawl.detectors.values.engine import RULE, Found, ValueEngine, Values
 from unsprawl.detectors.views.edits import Edit
 from unsprawl.detectors.views.segments import Segment
+from unsprawl.structs import replace
 
 __all__ = ["ValueDetector"]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from unsprawl.detectors.cache import default_folder
@@ -54,8 +53,7 @@ _WORD: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 _FLOOD: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Found(Match):
+class Found(Match, frozen=True):
     """``value`` stands here, in the encoding that ``view`` names; none is UTF-8."""
 
     value: Value

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from unsprawl.structs import Struct
 
 __all__ = ["Edit", "Rewritten", "merged", "rewritten", "windows"]
 
@@ -26,8 +27,7 @@ class Edit(NamedTuple):
     view: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten:
+class Rewritten(Struct, frozen=True):
     """``data[low:high]`` with its edits made. Offsets of the text map to those of ``data``.
 
     ``ends`` are the offsets in ``text`` at which the edits' texts end.

@@ -7,8 +7,9 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from unsprawl.structs import Struct
 
 __all__ = ["Decoded", "decoded"]
 
@@ -24,8 +25,7 @@ _BREAK: Final = re.compile(rb"(?:\r?\n|\\r\\n|\\n)[ \t]*(?=[A-Za-z0-9+/_-])")
 _BREAK_BEFORE: Final = re.compile(rb"(?:\r?\n|\\r\\n|\\n)[ \t]*$")
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True):
     """``text`` is what the characters at ``places`` decode to.
 
     A place is the index of a line's first character and its offset in the source.

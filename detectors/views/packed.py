@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from unsprawl.detectors.views.encoded import decoded
+from unsprawl.structs import Struct
 
 __all__ = ["Unpacked", "hexadecimal", "unpacked", "unpacked_here"]
 
@@ -26,8 +26,7 @@ _HEX: Final = b"0123456789abcdefABCDEF"
 _HEX_RUN: Final = re.compile(rb"[0-9A-Fa-f]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(Struct, frozen=True):
     """``text`` stands encoded from ``start`` to ``end``, ``width`` characters a byte; 0: it is one whole."""
 
     text: bytes

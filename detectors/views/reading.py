@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from unsprawl.detectors.views import logs
@@ -13,6 +12,7 @@ from unsprawl.detectors.views.encoded import decoded
 from unsprawl.detectors.views.packed import hexadecimal, unpacked
 from unsprawl.detectors.views.telling import EDITORS
 from unsprawl.detectors.views.wraps import wraps
+from unsprawl.structs import Struct
 
 __all__ = ["Editor", "Locate", "Reading", "Touched", "edits", "readings"]
 
@@ -27,8 +27,7 @@ Touched: TypeAlias = Callable[[int, int], tuple[str, ...]]
 _HEAD: Final = 8 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A text made of another one.
 
     ``touched`` answers for a span of it which views it owes to; nothing where it reads like the bytes

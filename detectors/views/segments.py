@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from unsprawl.detectors.containers.streams import Reader
 from unsprawl.detectors.matching.engine import GATE
 from unsprawl.detectors.matching.pattern import LONGEST
+from unsprawl.structs import Struct
 
 __all__ = ["SEGMENT", "Segment", "segments"]
 
@@ -28,8 +28,7 @@ _UTF16: Final = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-
 _UTF32: Final = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
-@dataclass(slots=True)
-class Segment:
+class Segment(Struct):
     """``data[first:stop]`` is its own; ``base`` is the offset of ``data[first]`` in the content as read."""
 
     data: bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from batches import DETECTION, KEYS, batch, occurrence
 from unsprawl.records import Audience, Check, Gap, Occurrence, Severity, Status, Unit, Validity
 from unsprawl.store.findings import Store
 from unsprawl.store.triage import Decision
+from unsprawl.structs import replace
 
 __all__ = ["NOW", "Nights", "nights", "quarter"]
 

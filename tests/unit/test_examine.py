@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -19,6 +18,7 @@ from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document, Occurrence, Verdict
 from unsprawl.redaction import Redactor
 from unsprawl.secret import Keys
+from unsprawl.structs import replace
 
 
 @pytest.fixture(scope="module")

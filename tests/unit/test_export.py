@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import stat
@@ -19,6 +18,7 @@ from unsprawl.report.cases import account, attributes, gather, near, surface, ta
 from unsprawl.report.export import FORMATS, Report
 from unsprawl.store.rows import FIELDS
 from unsprawl.store.sink import CoverageRow
+from unsprawl.structs import replace
 
 
 def written(given: Report, format: str) -> str:
@@ -146,7 +146,7 @@ def test_long_reports_are_streamed(format: str) -> None:
         return (row(n % 10, path=f"{n}" + "p" * 1_000) for n in range(5_000))
 
     sink = Sink()
-    given = dataclasses.replace(report([]), rows=rows)
+    given = replace(report([]), rows=rows)
     export.write(given, format, sink)  # type: ignore[arg-type]
     tracemalloc.start()
     export.write(given, format, sink)  # type: ignore[arg-type]
@@ -277,7 +277,7 @@ def test_surface_is_the_scheme() -> None:
 
 def test_coverage_record_holds_every_field() -> None:
     record = export.coverage_record(coverage()[1])
-    assert set(record) == set(CoverageRow.__dataclass_fields__)
+    assert set(record) == set(CoverageRow.__struct_fields__)
     assert record["gaps"][0]["uri"] == "s3://backups/bomb.zip"
 
 

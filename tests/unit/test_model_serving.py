@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from model_pairs import pair
@@ -19,6 +18,7 @@ from unsprawl.models.choice import chosen, chosen_folder, default_confidence
 from unsprawl.models.serving import FOLDER, ContextClassifier
 from unsprawl.records import Check, Label, Validity
 from unsprawl.secret import Secret
+from unsprawl.structs import replace
 
 KINDS = {"generic.password": "generic", "generic.secret": "generic", "acme.key": "exact"}
 

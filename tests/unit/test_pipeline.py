@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Literal, cast
@@ -39,6 +39,7 @@ from unsprawl.redaction import Redactor
 from unsprawl.secret import Keys, Secret
 from unsprawl.step import Budget
 from unsprawl.step import step as take_step
+from unsprawl.structs import replace
 
 KEYS = Keys.derive(b"pipeline tests".ljust(32))
 WORD = re.compile(rb"key=(\w+)")

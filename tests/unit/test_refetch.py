@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from unsprawl.records import Document, Skipped
 from unsprawl.refetch import Outcome, refetch
 from unsprawl.store.findings import Store
 from unsprawl.store.keys import load_keys
+from unsprawl.structs import replace
 
 TOKEN = fill("<github-token:ghp_>", "refetch")
 LINE = f'export GITHUB_TOKEN="{TOKEN}"\n'

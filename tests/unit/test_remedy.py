@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from unsprawl.remedy import Done, Open, apply, plan, read_plan
 from unsprawl.secret import Keys
 from unsprawl.store.findings import Store
 from unsprawl.store.triage import Decision
+from unsprawl.structs import Struct, replace
 
 ONE = "000000000001"
 NOW = datetime(2030, 5, 1, tzinfo=UTC)
@@ -219,8 +220,7 @@ def test_the_secret_is_taken_out_by_what_the_store_keeps_sealed(opened: Open, bo
 def test_without_it_the_place_is_read_once_more(opened: Open, box: Surface) -> None:
     found = replace(occurrence(1, "a"), clear="hunter2-hunter2")
 
-    @dataclass
-    class Sees:
+    class Sees(Struct):
         show_secrets: bool = False
 
         def examine(self, _source: str, _type: str, _document: Document) -> Any:

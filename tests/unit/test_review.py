@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
 import re
-from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -32,6 +32,7 @@ from unsprawl.review.sections import sections
 from unsprawl.review.series import nightly, stretches
 from unsprawl.store.figures import Figures, Spread
 from unsprawl.store.findings import Store
+from unsprawl.structs import replace
 
 DAY = timedelta(days=1)
 WEEK = 7 * DAY
@@ -202,7 +203,7 @@ def test_the_trend_adds_up_to_what_is_open(season: Path) -> None:
 
 def test_of_too_many_runs_the_worst_of_each_stretch_is_drawn(season: Path) -> None:
     (run, *_) = figures(season).coverage.runs
-    runs = [replace(run, run=str(n), complete=5, failed=int(n == 101)) for n in range(300)]
+    runs = [dataclasses.replace(run, run=str(n), complete=5, failed=int(n == 101)) for n in range(300)]
     shown = nightly(runs)
     assert len(shown) <= 92
     assert [row.failed for row in shown].count(1) == 1

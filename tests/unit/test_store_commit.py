@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from unsprawl.records import Batch, Gap, Label, Severity, Unit, Validity
 from unsprawl.store.findings import Filter, Store
 from unsprawl.store.run import Run
 from unsprawl.store.seal import seal
+from unsprawl.structs import replace
 
 
 class Clock:

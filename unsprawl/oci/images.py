@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from unsprawl.errors import UnreadableError
+from unsprawl.structs import Struct
 
 __all__ = [
     "ACCEPTED_MANIFESTS",
@@ -65,8 +65,7 @@ def short(digest: str) -> str:
     return f"{algorithm}:{value[:12]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True):
     """A pointer to content: its digest, claimed size in bytes (-1: not said) and media type.
 
     ``foreign`` content lies on other hosts (``urls``) and is not the registry's. ``platform`` is
@@ -82,8 +81,7 @@ class Descriptor:
     about: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """An image (``config`` and ``layers``) or an index (``children``). ``annotated``: it holds free text.
 
     ``subject`` is the digest of what this was attached to (a signature, an SBOM), ``artifact`` the kind of
@@ -102,8 +100,7 @@ class Manifest:
     built: ImageConfig | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LayerHistory:
+class LayerHistory(Struct, frozen=True):
     """How one layer came to be. ``diff_id`` is the digest of its uncompressed tar, as the image claims."""
 
     diff_id: str = ""
@@ -111,8 +108,7 @@ class LayerHistory:
     created: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(Struct, frozen=True):
     """What the configuration says about the layers, from the bottom up.
 
     ``inherited`` is how many of the lowest layers look like those of a base image: what stands before a

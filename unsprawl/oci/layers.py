@@ -12,7 +12,6 @@ import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import BinaryIO, Final, Literal, cast
 
@@ -20,6 +19,7 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from unsprawl.errors import UnreadableError
+from unsprawl.structs import Struct, field
 
 __all__ = ["LayerNames", "NamesCache", "decompressed", "member_path", "read_names"]
 
@@ -36,8 +36,7 @@ _OPAQUE: Final = ".wh..wh..opq"
 _ISAL_ERROR: Final = cast("type[Exception]", isal_zlib.error)
 
 
-@dataclass(slots=True)
-class LayerNames:
+class LayerNames(Struct):
     """``entries``: path to whether it is a directory. ``deleted``: paths. ``opaque``: emptied directories."""
 
     entries: dict[str, bool] = field(default_factory=dict)
@@ -131,8 +130,7 @@ def decompressed(file: BinaryIO) -> BinaryIO:
 # --- tar headers ---------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Tar:
+class _Tar(Struct):
     """A stream of blocks under a budget."""
 
     file: BinaryIO

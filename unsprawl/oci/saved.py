@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, cast
@@ -21,6 +20,7 @@ from unsprawl.oci.images import ImageConfig, LayerHistory, is_digest, parse_conf
 from unsprawl.oci.layers import decompressed, read_names
 from unsprawl.oci.tars import Entry, entries
 from unsprawl.records import Json
+from unsprawl.structs import Struct, field
 
 __all__ = [
     "Contents",
@@ -47,8 +47,7 @@ _MOST_IMAGES: Final = 100
 _MOST_STACKS: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class SavedLayer:
+class SavedLayer(Struct, frozen=True):
     """``place`` is its name in the archive or below the folder, ``identity`` its diff_id if one is said."""
 
     place: str
@@ -57,8 +56,7 @@ class SavedLayer:
     history: LayerHistory
 
 
-@dataclass(frozen=True, slots=True)
-class SavedImage:
+class SavedImage(Struct, frozen=True):
     """``names`` may be empty: nothing was said."""
 
     names: tuple[str, ...]
@@ -67,8 +65,7 @@ class SavedImage:
     layers: tuple[SavedLayer, ...]
 
 
-@dataclass(slots=True)
-class Contents:
+class Contents(Struct):
     """What an archive or folder holds: all JSON in it, the sizes of its files, where its links lead."""
 
     json: dict[str, bytes] = field(default_factory=dict)
@@ -284,8 +281,7 @@ def _blob(digest: str) -> str:
 # --- where they lie ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Tar:
+class _Tar(Struct, frozen=True):
     opened: Callable[[], BinaryIO]
 
     def contents(self) -> Contents:
@@ -311,8 +307,7 @@ class _Tar:
                     yield entry.name, cast("BinaryIO", content)
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(Struct, frozen=True):
     folder: Path
 
     def contents(self) -> Contents:

@@ -7,10 +7,10 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, cast
 
 from unsprawl.errors import UnreadableError
+from unsprawl.structs import Struct
 
 __all__ = ["Content", "Entry", "Owned", "entries"]
 
@@ -20,8 +20,7 @@ _PIECE: Final = 1 << 20
 _EARLY: Final = "the archive ends early"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """``name`` has no leading ``./`` or slash. ``link`` is the name of another entry, "" where it is none.
 
     ``size`` is that of the content in bytes, ``modified`` in seconds since 1970.

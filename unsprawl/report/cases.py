@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
+
+from unsprawl.structs import Struct, field
 
 __all__ = [
     "SEVERITIES",
@@ -32,8 +33,7 @@ SEVERITIES: Final = ("critical", "high", "medium", "low")
 _SETTLED: Final = frozenset({"false_positive", "accepted", "closed"})
 
 
-@dataclass(slots=True)
-class Case:
+class Case(Struct):
     """One finding. ``row`` is its worst sighting, ``places`` the first few rows, ``copies`` counts all."""
 
     row: Row
@@ -96,8 +96,7 @@ def attributes(row: Row) -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in row["attrs"].items() if value not in ("", "…", None))
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """What a set of rows amounts to. Findings are counted once, whatever their copies."""
 
     findings: int = 0

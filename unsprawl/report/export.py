@@ -13,7 +13,6 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
@@ -24,6 +23,7 @@ from unsprawl.report.cases import Row, Tally, gather, place, tally
 from unsprawl.report.wording import counted, severities
 from unsprawl.store.rows import FIELDS
 from unsprawl.store.sink import CoverageRow
+from unsprawl.structs import Struct, field
 
 if TYPE_CHECKING:
     from unsprawl.store.playbook import Playbook
@@ -57,8 +57,7 @@ class RuleNote(Protocol):
     def remediation(self) -> Sequence[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A table below the findings, for people; programs find the same among the ``facts``."""
 
     title: str
@@ -68,8 +67,7 @@ class Section:
     """Lines that were left out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """All that a format may show. ``rows`` starts afresh at each call: some formats read them twice.
 
     ``facts`` are further fields of the JSON head (run, exit code, new, gone, seconds).

@@ -6,7 +6,6 @@ It needs no permission and changes nothing. https://docs.aws.amazon.com/STS/late
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import digest
@@ -15,6 +14,7 @@ from urllib.parse import urlencode
 
 from unsprawl.config import Checks
 from unsprawl.records import Check, Validity
+from unsprawl.structs import replace
 from unsprawl.validity.credential import Credential, Refused, unknown
 from unsprawl.validity.line import Answer, Call, Line
 from unsprawl.validity.probe import Probe

@@ -11,7 +11,6 @@ import logging
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from threading import Lock
@@ -20,6 +19,7 @@ from typing import Any, Final, TypeAlias
 from unsprawl.config import Checks
 from unsprawl.detectors.rules import Rule
 from unsprawl.records import Check, Validity
+from unsprawl.structs import Struct, replace
 from unsprawl.validity.addresses import Pins, Resolve, lookup, networks_of
 from unsprawl.validity.budgets import Budgets
 from unsprawl.validity.canaries import trap
@@ -56,8 +56,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """``asked``: a request was made (and is in the audit log). ``cached``: the answer is an earlier one.
 
     ``shown`` is what was asked, or would be in a dry run. ``account`` is what an attempt counts against.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias
 
 from unsprawl.records import Check, Validity
+from unsprawl.structs import replace
 from unsprawl.validity.credential import unknown
 from unsprawl.validity.line import Answer
 

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -26,6 +26,7 @@ from unsprawl.records import Batch, Counts, Gap, Skipped, Source, Unit
 from unsprawl.step import Budget, step
 from unsprawl.store import watch as store_watch
 from unsprawl.store.watch import Cue, Paste, Sketches
+from unsprawl.structs import replace
 from unsprawl.watch.events import Tell, record
 from unsprawl.watch.join import join
 from unsprawl.watch.likeness import ALIKE, similarity

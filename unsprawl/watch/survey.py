@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from unsprawl.detectors.containers.archives import Cut, Leaf, leaves
@@ -32,6 +32,7 @@ from unsprawl.records import (
 )
 from unsprawl.secret import Keys, Secret
 from unsprawl.store.watch import Cue
+from unsprawl.structs import replace
 from unsprawl.watch.likeness import sketch
 from unsprawl.watch.names import Names
 from unsprawl.watch.words import words
