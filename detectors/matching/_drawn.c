@@ -13,7 +13,7 @@
 #endif
 
 enum { RUN = 1, DIGIT = 2, SMALL = 4, CAPITAL = 8 };
-enum { LEAST = 15, TURNS = 4 };
+enum { LEAST = 15, TURNS = 4, SPACED = 16 };
 
 static uint8_t kind[256];
 
@@ -98,6 +98,23 @@ static uint64_t bits(const uint8_t *data)
     return found;
 }
 
+/* One bit for each of 64 bytes: whether it is a space. */
+static uint64_t spaces(const uint8_t *data)
+{
+    uint64_t found = 0;
+#ifdef __SSE2__
+    for (int part = 0; part < 64; part += 16) {
+        __m128i text = _mm_loadu_si128((const __m128i *)(data + part));
+        __m128i space = _mm_cmpeq_epi8(text, _mm_set1_epi8(' '));
+        found |= (uint64_t)(uint16_t)_mm_movemask_epi8(space) << part;
+    }
+#else
+    for (int at = 0; at < 64; at++)
+        found |= (uint64_t)(data[at] == ' ') << at;
+#endif
+    return found;
+}
+
 /* The bits of `now` that have one before them, `by` places back; `before` are the 64 bits before. */
 static inline uint64_t again(uint64_t now, uint64_t before, int by)
 {
@@ -107,6 +124,7 @@ static inline uint64_t again(uint64_t now, uint64_t before, int by)
 static int find(const uint8_t *data, Py_ssize_t size, Py_ssize_t back, Stretches *found)
 {
     uint64_t last1 = 0, last2 = 0, last4 = 0, last8 = 0;
+    uint64_t pairs1 = 0, pairs2 = 0, pairs4 = 0;
     Py_ssize_t done = 0;
     for (Py_ssize_t block = 0; block < size; block += 64) {
         uint8_t rest[64] = {0};
@@ -117,20 +135,35 @@ static int find(const uint8_t *data, Py_ssize_t size, Py_ssize_t back, Stretches
         uint64_t one = bits(here);
         uint64_t two = again(one, last1, 1), four = again(two, last2, 2), eight = again(four, last4, 4);
         uint64_t least = again(eight, last8, LEAST - 8);
+        /* Likewise that a space, and one two, four, ... bytes before it, follows a byte of a run. */
+        uint64_t pair = spaces(here) & (one << 1 | last1 >> 63);
+        uint64_t pairs = again(pair, pairs1, 2), spaced4 = again(pairs, pairs2, 4);
+        uint64_t spaced = again(spaced4, pairs4, 8);
         last1 = one, last2 = two, last4 = four, last8 = eight;
-        while (least) {
-            int bit = __builtin_ctzll(least);
-            Py_ssize_t start = block + bit - (LEAST - 1), end = block + bit + 1;
+        pairs1 = pair, pairs2 = pairs, pairs4 = spaced4;
+        while (least | spaced) {
+            int bit = __builtin_ctzll(least | spaced);
+            int is_run = (int)(least >> bit & 1);
+            Py_ssize_t end = block + bit + 1, start = end - (is_run ? LEAST : SPACED);
             if (end > done) {
-                while (end < size && kind[data[end]])
-                    end++;
-                if (is_drawn(data + start, end - start) && !add(found, start > back ? start - back : 0, end))
+                if (is_run)
+                    while (end < size && kind[data[end]])
+                        end++;
+                else {
+                    while (end + 1 < size && kind[data[end]] && data[end + 1] == ' ')
+                        end += 2;
+                    if (end < size && kind[data[end]])
+                        end++;
+                }
+                if ((!is_run || is_drawn(data + start, end - start))
+                    && !add(found, start > back ? start - back : 0, end))
                     return 0;
                 done = end;
             }
             if (end - block >= 64)
                 break;
             least &= ~(uint64_t)0 << (end - block);
+            spaced &= ~(uint64_t)0 << (end - block);
         }
     }
     return 1;

@@ -3,7 +3,8 @@
 Names of providers are common words, and to look for a thousand of them everywhere costs as much as all
 other rules together. But the values they stand before are drawn runs, and these are seldom in prose and
 code: names are searched in the bytes before a drawn run and nowhere else. The same holds for keywords in
-base64 or hexadecimal, whose runs are long too.
+base64 or hexadecimal, whose runs are long too, and for those that have a space between all letters: what
+they announce is spaced out like them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ from typing import Final, TypeAlias
 
 from unsprawl.detectors.matching.pattern import made_of
 
-__all__ = ["LEAST", "Excerpt", "excerpt", "in_run", "is_drawn", "is_drawn_pattern", "located"]
+__all__ = [
+    "BACK",
+    "LEAST",
+    "Excerpt",
+    "excerpt",
+    "in_run",
+    "in_spaced",
+    "is_drawn",
+    "is_drawn_pattern",
+    "located",
+]
 
 #: A run is at least so long, in bytes.
 LEAST: Final = 15
@@ -26,6 +37,12 @@ _RUN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-
 _HERE: Final = re.compile(rb"[A-Za-z0-9_+/=-]*")
 _DIGIT: Final = re.compile(rb"[0-9]")
 _TURN: Final = re.compile(rb"[a-z](?=[A-Z])")
+#: Characters with a space behind each. A keyword within, or so many bytes before such a run, announces it.
+_SPACED: Final = re.compile(rb"(?:[A-Za-z0-9_+/=-] ){8,}+[A-Za-z0-9_+/=-]?")
+_SPACED_BEFORE: Final = 32
+_SPACED_LEAST: Final = 16
+#: Bytes before a run that an excerpt needs at least: the longest keyword, spaced out, takes half of them.
+BACK: Final = 128
 #: How far a run is followed to either side, in bytes, to tell whether it is drawn.
 _REACH: Final = 512
 
@@ -34,7 +51,7 @@ _REACH: Final = 512
 Excerpt: TypeAlias = tuple[bytes, bytes, bytes]
 
 excerpt: Callable[[bytes, int], Excerpt] | None
-"""The drawn runs of a text with a number of bytes before each; None where no compiler was at hand."""
+"""The drawn and spaced runs of a text with a number of bytes before each; None without a compiler."""
 try:
     from unsprawl.detectors.matching._drawn import excerpt
 except ImportError:
@@ -53,6 +70,12 @@ def in_run(data: bytes, at: int) -> bool:
     assert behind is not None
     run = data[at - (len(before) - len(before.rstrip(_RUN))) : behind.end()]
     return len(run) >= LEAST and is_drawn(run)
+
+
+def in_spaced(data: bytes, start: int, end: int) -> bool:
+    """Whether ``data[start:end]`` stands in spaced characters, or shortly before some."""
+    low, high = max(0, start - 3 * _SPACED_LEAST), end + _SPACED_BEFORE + _SPACED_LEAST
+    return any(found.end() >= end for found in _SPACED.finditer(data, low, high))
 
 
 def is_drawn_pattern(pattern: str) -> bool:

@@ -15,12 +15,12 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from unsprawl.detectors.cache import default_folder
 from unsprawl.detectors.matching.confirm import Confirmer, Match, Tally, Window
-from unsprawl.detectors.matching.drawn import excerpt, in_run, located
+from unsprawl.detectors.matching.drawn import BACK, excerpt, in_run, in_spaced, located
 from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rulebook.contextual import reach
 from unsprawl.detectors.rules import RuleSet
-from unsprawl.detectors.views.clues import BLOCK, Clue, Mark, Spans, marks, spans, telling
+from unsprawl.detectors.views.clues import BLOCK, Clue, Coding, Mark, Spans, marks, spans, telling
 from unsprawl.detectors.views.telling import GUARDS, TELLING
 from unsprawl.detectors.views.telling import places as telling_places
 from unsprawl.errors import ConfigError
@@ -151,18 +151,18 @@ class _HyperscanFinder:
         self._main = [number for number in plain if not rules[number].drawn]
         self._drawn = [number for number in plain if rules[number].drawn]
         self._side = gated
-        self._back = max((reach(rules[number].context) for number in self._drawn), default=0)
+        self._back = max([BACK, *(reach(rules[number].context) for number in self._drawn)])
         self._words = list(_words_of(confirmers, gated))
         expressions = self._expressions(self._main)
         expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
         self._telling = [(coding, GUARDS.get(pattern)) for coding, pattern in TELLING]
         expressions += [(pattern, coding) for coding, pattern in TELLING]
+        self._automaton = Automaton(expressions, cache)
         self._encoded = telling(rules)
         self._cache = cache
-        spaced, key = (lambda: _quoted_marks(self._marks[0])), self._encoded.key
-        self._automaton = Automaton(expressions, cache, spaced, f"{key} spaced")
-        in_runs, expressions = (lambda: _quoted_marks(self._marks[1])), self._expressions(self._drawn)
-        self._drawn_automaton = Automaton(expressions, cache, in_runs, key)
+        self._drawn_automaton = Automaton(
+            self._expressions(self._drawn), cache, lambda: _quoted_marks(self._marks), self._encoded.key
+        )
         self._side_automaton = Automaton(self._expressions(gated), cache) if gated else None
 
     def _expressions(self, numbers: Iterable[int]) -> list[tuple[str, str]]:
@@ -170,14 +170,11 @@ class _HyperscanFinder:
 
     # Ten thousand, which only the compiler needs whole.
     @cached_property
-    def _marks(self) -> tuple[list[Mark], list[Mark]]:
-        """Those with spaces between their characters, and those that stand in runs."""
-        found = marks(self._encoded)
-        spaced = [mark for mark in found if mark.coding == "logs"]
-        return spaced, [mark for mark in found if mark.coding != "logs"]
+    def _marks(self) -> list[Mark]:
+        return marks(self._encoded)
 
     @cached_property
-    def _spans(self) -> list[Spans]:
+    def _spans(self) -> Spans:
         """What a hit of each mark tells, from the cache: to make the marks takes ten times as long."""
         return spans(self._encoded, self._cache, lambda: self._marks)
 
@@ -194,12 +191,8 @@ class _HyperscanFinder:
         gates: dict[int, list[Window]] = {}
         rules = len(self._main)
         edited = rules + len(self._words)
-        spaced = edited + len(self._telling)
         for index, stretches in hits.items():
-            if index >= spaced:
-                width, coding = self._spans[0][index - spaced]
-                clues += [Clue(end - width, coding) for end in _ends(stretches) if end >= width]
-            elif index >= edited:
+            if index >= edited:
                 coding, guard = self._telling[index - edited]
                 blocks = {
                     block
@@ -232,11 +225,11 @@ class _HyperscanFinder:
                 number = self._drawn[index]
                 found[number] = (self._windows(number, stretches, len(data)), False)
             else:
-                width, coding = self._spans[1][index - rules]
+                width, coding = self._spans[index - rules]
                 clues += [
                     Clue(end - width, coding)
                     for end in _ends(stretches)
-                    if end >= width and in_run(data, end - 1)
+                    if _is_clue(data, end, width, coding)
                 ]
 
     def _windows(self, number: int, stretches: Iterable[Sequence[int]], size: int) -> list[Window]:
@@ -292,10 +285,15 @@ class _KeywordFinder:
             for core, places in self._cores.places(data).items()
             for mark in self._marks[core]
             for _, end in places
-            if end >= mark.width and (mark.coding == "logs" or in_run(data, end - 1))
+            if _is_clue(data, end, mark.width, mark.coding)
         ]
         clues += [Clue(end, coding) for coding, end in telling_places(data)]
         return Sight(found, clues)
+
+
+def _is_clue(data: bytes, end: int, width: int, coding: Coding) -> bool:
+    """Whether the mark that ends there stands where marks matter: in the runs that Hyperscan is shown."""
+    return end >= width and (in_spaced(data, end - width, end) if coding == "logs" else in_run(data, end - 1))
 
 
 def _words_of(

@@ -25,7 +25,7 @@ __all__ = ["BLOCK", "Clue", "Coding", "Mark", "Spans", "Telling", "marks", "span
 Coding: TypeAlias = Literal["base64", "hex", "packed", "escapes", "logs", "markup", "strings"]
 
 #: Raise it when :func:`marks` makes others of the same words: compiled databases are kept.
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 #: A view that edits looks at the block in which it is told of, and those beside it, in bytes.
 BLOCK: Final = 256
@@ -111,16 +111,16 @@ def marks(of: Telling) -> list[Mark]:
     return list(dict.fromkeys(found))
 
 
-def spans(of: Telling, folder: Path | None, rows: Callable[[], Iterable[Iterable[Mark]]]) -> list[Spans]:
-    """Width and coding of the marks in ``rows``, which are made of ``of``, kept in ``folder``."""
+def spans(of: Telling, folder: Path | None, found: Callable[[], Iterable[Mark]]) -> Spans:
+    """Width and coding of the marks of ``of``, which ``found`` makes, kept in ``folder``."""
     import msgspec
 
     name = f"marks-{hashlib.sha256(of.key.encode()).hexdigest()[:32]}.msgpack"
     kept = None if folder is None else recall(folder, name)
     if kept is not None:
         with suppress(msgspec.MsgspecError):
-            return msgspec.msgpack.decode(kept, type=list[Spans])
-    made: list[Spans] = [[(mark.width, mark.coding) for mark in row] for row in rows()]
+            return msgspec.msgpack.decode(kept, type=Spans)
+    made: Spans = [(mark.width, mark.coding) for mark in found()]
     if folder is not None:
         remember(folder, name, msgspec.msgpack.encode(made))
     return made

@@ -18,14 +18,14 @@ from unsprawl.detectors.rules import Rule, RuleSet
 from unsprawl.records import Candidate, Document, Severity
 
 _RUN = re.compile(rb"[A-Za-z0-9_+/=-]{15,}")
+_SPACED = re.compile(rb"(?:[A-Za-z0-9_+/=-] ){8,}[A-Za-z0-9_+/=-]?")
 
 
 def stretches(data: bytes, back: int) -> Iterator[tuple[int, int]]:
-    """The definition: drawn runs with what stands before them, joined where they touch."""
+    """The definition: drawn and spaced runs with what stands before them, joined where they touch."""
     start = end = -1
-    for run in _RUN.finditer(data):
-        if not is_drawn(run[0]):
-            continue
+    drawn_runs = [run for run in _RUN.finditer(data) if is_drawn(run[0])]
+    for run in sorted([*drawn_runs, *_SPACED.finditer(data)], key=re.Match.start):
         low = max(0, run.start() - back)
         if low > end or end < 0:
             if end >= 0:
@@ -52,6 +52,9 @@ TEXTS = st.lists(
             b"x" * 13,
             b"x" * 70,
             b" " * 61,
+            b"a b ",
+            b"a 7 " * 4,
+            b"_ " * 40,
         ]
     ),
     max_size=40,
@@ -68,6 +71,27 @@ def test_an_excerpt_is_the_drawn_runs_and_what_stands_before_them(data: bytes, b
     assert [*memoryview(sources).cast("q")] == [start for start, _ in expected]
     for begin, (start, end) in zip(memoryview(begins).cast("q"), expected, strict=True):
         assert text[begin : begin + end - start] == data[start:end]
+
+
+@pytest.mark.skipif(drawn.excerpt is None, reason="the compiled part was not built")
+@given(TEXTS, st.sampled_from([b"t o k e n", b"s e c r e t _ k e y _ x x x", b"a p i k e y a 7 "]), TEXTS)
+def test_what_announces_spaced_characters_is_in_the_excerpt(
+    before: bytes, mark: bytes, behind: bytes
+) -> None:
+    assert drawn.excerpt is not None
+    data = before + mark + behind
+    start, end = len(before), len(before) + len(mark)
+    if drawn.in_spaced(data, start, end):
+        assert any(low <= start and end <= high for low, high in stretches(data, drawn.BACK))
+
+
+def test_a_keyword_announces_spaced_characters_within_and_shortly_behind_it() -> None:
+    spaced = b"x 1 " * 8
+    assert drawn.in_spaced(b"t o k e n " + spaced, 0, 9)
+    assert drawn.in_spaced(b"t o k e n : " + spaced, 0, 9)
+    assert drawn.in_spaced(spaced + b"t o k e n", len(spaced), len(spaced) + 9)
+    assert not drawn.in_spaced(b"t o k e n" + b" : " * 20 + spaced, 0, 9)
+    assert not drawn.in_spaced(spaced + b"; t o k e n", len(spaced) + 2, len(spaced) + 11)
 
 
 @pytest.mark.skipif(drawn.excerpt is None, reason="the compiled part was not built")
