@@ -17,8 +17,8 @@ from typing import Final, TypeAlias
 from unsprawl.detectors.matching.pattern import made_of
 
 __all__ = [
-    "BACK",
     "LEAST",
+    "SPACED_BEFORE",
     "Excerpt",
     "excerpt",
     "in_run",
@@ -39,10 +39,8 @@ _DIGIT: Final = re.compile(rb"[0-9]")
 _TURN: Final = re.compile(rb"[a-z](?=[A-Z])")
 #: Characters with a space behind each. A keyword within, or so many bytes before such a run, announces it.
 _SPACED: Final = re.compile(rb"(?:[A-Za-z0-9_+/=-] ){8,}+[A-Za-z0-9_+/=-]?")
-_SPACED_BEFORE: Final = 32
+SPACED_BEFORE: Final = 8
 _SPACED_LEAST: Final = 16
-#: Bytes before a run that an excerpt needs at least: the longest keyword, spaced out, takes half of them.
-BACK: Final = 128
 #: How far a run is followed to either side, in bytes, to tell whether it is drawn.
 _REACH: Final = 512
 
@@ -74,7 +72,7 @@ def in_run(data: bytes, at: int) -> bool:
 
 def in_spaced(data: bytes, start: int, end: int) -> bool:
     """Whether ``data[start:end]`` stands in spaced characters, or shortly before some."""
-    low, high = max(0, start - 3 * _SPACED_LEAST), end + _SPACED_BEFORE + _SPACED_LEAST
+    low, high = max(0, start - 3 * _SPACED_LEAST), end + SPACED_BEFORE + _SPACED_LEAST
     return any(found.end() >= end for found in _SPACED.finditer(data, low, high))
 
 

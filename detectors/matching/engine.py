@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from unsprawl.detectors.cache import default_folder
 from unsprawl.detectors.matching.confirm import Confirmer, Match, Tally, Window
-from unsprawl.detectors.matching.drawn import BACK, excerpt, in_run, in_spaced, located
+from unsprawl.detectors.matching.drawn import SPACED_BEFORE, excerpt, in_run, in_spaced, located
 from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rulebook.contextual import reach
@@ -151,7 +151,6 @@ class _HyperscanFinder:
         self._main = [number for number in plain if not rules[number].drawn]
         self._drawn = [number for number in plain if rules[number].drawn]
         self._side = gated
-        self._back = max([BACK, *(reach(rules[number].context) for number in self._drawn)])
         self._words = list(_words_of(confirmers, gated))
         expressions = self._expressions(self._main)
         expressions += [(f"(?i){_quoted(word)}", "keyword") for word, _ in self._words]
@@ -160,6 +159,9 @@ class _HyperscanFinder:
         self._automaton = Automaton(expressions, cache)
         self._encoded = telling(rules)
         self._cache = cache
+        # Before a drawn value its name may stand, before spaced-out letters a keyword that is spaced out.
+        before = [reach(rules[number].context) for number in self._drawn]
+        self._back = max([*before, SPACED_BEFORE + 2 * self._encoded.longest])
         self._drawn_automaton = Automaton(
             self._expressions(self._drawn), cache, lambda: _quoted_marks(self._marks), self._encoded.key
         )

@@ -74,6 +74,11 @@ class Telling(NamedTuple):
     prefixes: tuple[bytes, ...]
 
     @property
+    def longest(self) -> int:
+        """Bytes of the longest."""
+        return max(map(len, self.words + self.prefixes), default=0)
+
+    @property
     def key(self) -> str:
         """Changes with what :func:`marks` makes of them."""
         return f"{_FORMAT}{self!r}"
