@@ -15,6 +15,7 @@ from benchmarks.commits import commits
 from benchmarks.compare import Figures, compare
 from benchmarks.corpora import CORPORA, DEFAULT, Corpus, build, home
 from benchmarks.costs import SAMPLED, costs
+from benchmarks.judging import judging
 from benchmarks.startup import startup
 from benchmarks.tools import environment, kingfisher, machine, unsprawl
 
@@ -76,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
         result["costs"] = [asdict(one) for one in found]
         for one in found:
             report.costs(one)
+        judged = list(judging([build(name, scale) for name in options.corpora]))
+        result["judging"] = [asdict(one) for one in judged]
+        report.judging(judged)
     if options.what in {"startup", "all"}:
         times = startup(tools, max(3, repeat))
         result["startup_s"] = times

@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmarks.compare import Figures, ratio
 from benchmarks.corpora import Corpus
 from benchmarks.costs import Costs
+from benchmarks.judging import Judged
 
 __all__ = ["Report"]
 
@@ -55,6 +56,26 @@ class Report:
         rows.append([f"all {len(costs.rules)} rules", f"{whole[0]:.0f}", f"{whole[1]:.0f}"])
         title = f"Dearest rules on {costs.corpus}, CPU ps a byte"
         self._table(title, ["rule", "its automaton alone", "confirming its hits"], rows)
+
+    def judging(self, judged: Sequence[Judged]) -> None:
+        rows = [
+            [
+                one.corpus,
+                f"{one.candidates:,}",
+                f"{one.calls:,}",
+                f"{one.mean_ms:.3f}",
+                f"{one.dearest_ms:.2f}",
+            ]
+            for one in judged
+        ]
+        candidates = sum(one.candidates for one in judged)
+        if candidates:
+            mean = sum(one.mean_ms * one.candidates for one in judged) / candidates
+            dearest = max(one.dearest_ms for one in judged)
+            calls = sum(one.calls for one in judged)
+            rows.append(["all", f"{candidates:,}", f"{calls:,}", f"{mean:.3f}", f"{dearest:.2f}"])
+        columns = ["corpus", "candidates", "calls", "mean", "in the dearest call"]
+        self._table("Judging, CPU ms a candidate", columns, rows)
 
     def commits(self, rates: Mapping[str, float]) -> None:
         self._table("Store", ["", "a second"], [[what, f"{rate:,.0f}"] for what, rate in rates.items()])

@@ -135,31 +135,34 @@ class _Linear(nn.Module):
 
 
 class _Forest(nn.Module):
-    """The symmetric trees of ``unsprawl.models.forest``; they are grown beforehand, not trained here."""
+    """The symmetric trees of ``unsprawl.models.forest``; they are grown beforehand, not trained here.
+
+    Questions come level by level and candidates last: all that is asked of one column lies side by side, and
+    what is worked out is floats up to the number of the leaf. Integers cost ten times as much.
+    """
 
     def __init__(self, config: ContextConfig) -> None:
         super().__init__()
-        shape = (config.trees, config.depth)
-        self.columns = nn.Parameter(torch.zeros(shape, dtype=torch.int64), requires_grad=False)
-        self.limits = nn.Parameter(torch.zeros(shape), requires_grad=False)
-        self.leaves = nn.Parameter(torch.zeros(config.trees << config.depth), requires_grad=False)
+        self.trees, self.depth = config.trees, config.depth
+        asked = config.trees * config.depth
+        self.columns = nn.Parameter(torch.zeros(asked, dtype=torch.int64), requires_grad=False)
+        self.limits = nn.Parameter(torch.zeros(asked, 1), requires_grad=False)
+        self.leaves = nn.Parameter(torch.zeros(config.trees, 1 << config.depth), requires_grad=False)
         self.offset = nn.Parameter(torch.zeros(1), requires_grad=False)
-        bits = [1 << level for level in range(config.depth)]
-        self.bits = nn.Parameter(torch.tensor(bits, dtype=torch.int64), requires_grad=False)
-        starts = [tree << config.depth for tree in range(config.trees)]
-        self.starts = nn.Parameter(torch.tensor(starts, dtype=torch.int64), requires_grad=False)
+        bits = [[float(1 << level) for level in range(config.depth)]]
+        self.bits = nn.Parameter(torch.tensor(bits), requires_grad=False)
 
     def plant(self, grown: Forest) -> None:
         """Take over a grown forest."""
-        self.columns.data = torch.from_numpy(grown.columns)
-        self.limits.data = torch.from_numpy(grown.limits)
-        self.leaves.data = torch.from_numpy(grown.leaves.ravel())
+        self.columns.data = torch.from_numpy(grown.columns.T.ravel())
+        self.limits.data = torch.from_numpy(grown.limits.T.reshape(-1, 1))
+        self.leaves.data = torch.from_numpy(grown.leaves)
         self.offset.data = torch.tensor([grown.offset])
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
-        asked = numbers.index_select(1, self.columns.reshape(-1)).reshape(-1, *self.columns.shape)
-        leaf = ((asked > self.limits).to(torch.int64) * self.bits).sum(2) + self.starts
-        found: torch.Tensor = self.leaves[leaf].sum(1) + self.offset
+        above = (numbers.t().index_select(0, self.columns) > self.limits).to(torch.float32)
+        leaf = torch.matmul(self.bits, above.reshape(self.depth, -1)).reshape(self.trees, -1)
+        found: torch.Tensor = self.leaves.gather(1, leaf.to(torch.int64)).sum(0) + self.offset
         return found
 
 
@@ -192,6 +195,22 @@ class ContextModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """The layers keep what they were made with."""
 
+    def read(
+        self, rows: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, grams: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is plain to see and what the network makes of it, from the bags of ``words`` and ``grams``."""
+        counted = ((numbers - self.centre) * self.scale).clamp(-4, 4)
+        plain = torch.cat([counted, words, grams], 1)
+        seen = torch.cat([plain, self.bytes(rows)], 1) if self.bytes is not None else plain
+        deep = torch.relu(self.first(self.drop(seen)))
+        return plain, torch.relu(self.second(self.drop(deep)))
+
+    def weigh(self, lean: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        """The logit of ``secret``: that of the regression, ``lean``, and the forest's, each by its share."""
+        share: float = self.config.forest
+        scores: torch.Tensor = (1 - share) * lean + share * self.forest(numbers)
+        return scores
+
     def forward(
         self,
         rows: torch.Tensor,
@@ -206,16 +225,12 @@ class ContextModel(PreTrainedModel):
         if self.training and self.config.word_dropout:
             words = words * (torch.rand_like(words, dtype=torch.float32) > self.config.word_dropout)
             grams = grams * (torch.rand_like(grams, dtype=torch.float32) > self.config.word_dropout)
-        counted = ((numbers - self.centre) * self.scale).clamp(-4, 4)
-        plain = torch.cat([counted, self.words(words), self.grams(grams)], 1)
-        seen = torch.cat([plain, self.bytes(rows)], 1) if self.bytes is not None else plain
-        deep = torch.relu(self.first(self.drop(seen)))
-        deep = torch.relu(self.second(self.drop(deep)))
-        scores = (self.secret(deep) + self.linear(plain)).squeeze(1)
+        plain, deep = self.read(rows, numbers, self.words(words), self.grams(grams))
         kinds, places = self.label(deep), self.environment(deep)
-        if not self.training:
-            share = self.config.forest
-            scores = (1 - share) * self.lean(words, grams) + share * self.forest(numbers)
+        if self.training:
+            scores = (self.secret(deep) + self.linear(plain)).squeeze(1)
+        else:
+            scores = self.weigh(self.lean(words, grams), numbers)
         loss = None
         if secret is not None:
             smooth = secret * 0.96 + 0.02

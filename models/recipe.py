@@ -37,6 +37,8 @@ _FILES: Final = 2_000
 _CANARIES: Final = ("shuffled", "within")
 #: One shuffle may suit the held-out repositories by chance; the mean of several cannot.
 _SHUFFLES: Final = 4
+#: Raise it when a checkpoint of before is none of the present network.
+_NETWORK: Final = 2
 #: Calibrated confidences between these bounds of the balanced preset are for a person to look at.
 _REVIEW: Final = 0.15
 
@@ -131,7 +133,7 @@ def _fold(
     say(f"fold {fold}: {len(known)} candidates to train on, {len(new)} held out")
     plan, config = Plan(seed=recipe.seed, steps=recipe.steps), ContextConfig()
     plan = weighted(plan, len(recipe.feedback)) if recipe.feedback is not None else plan
-    parts = [asdict(plan), data.hashes, fold]
+    parts = [_NETWORK, asdict(plan), data.hashes, fold]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     model = train(known, plan, work / f"run-{key[:12]}", config)
     folder.mkdir(parents=True, exist_ok=True)
