@@ -87,7 +87,7 @@ class _Twin(Struct, eq=False):
         found, struck, cut, late = self.pipe.recv()
         slot, row = self.rows.popleft()
         self.free.append(slot)
-        row.found = found
+        row.found, row.batch = found, ()
         tally.struck |= struck
         tally.cut |= cut
         tally.late |= late
