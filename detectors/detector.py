@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 from unsprawl.detectors.allow import allowed
 from unsprawl.detectors.attribution import Attribution
 from unsprawl.detectors.composition import completed
-from unsprawl.detectors.containers.archives import Cut, Leaf, leaves, may_be_packed
+from unsprawl.detectors.containers.archives import Cut, Leaf, leaves, may_be_packed, opened
 from unsprawl.detectors.containers.streams import Account, Budget, Reader
 from unsprawl.detectors.matching.engine import Engine, Sight, Tally
 from unsprawl.detectors.positions import Lines
@@ -157,10 +157,15 @@ class ContentDetector:
     ) -> Iterator[Candidate | Skipped]:
         from unsprawl.detectors.twins import scanned
 
-        def scan(leaf: Leaf) -> Iterator[Candidate]:
-            return self._scan_leaf(leaf, document, tally)
+        def scan(leaf: Leaf) -> Iterator[Candidate | Cut]:
+            if leaf.closed is None:
+                yield from self._scan_leaf(leaf, document, tally)
+                return
+            for piece in opened(leaf, account):
+                yield from [piece] if isinstance(piece, Cut) else scan(piece)
 
-        for found in scanned(leaves(reader, document.path or document.uri, account), scan, tally):
+        pieces = leaves(reader, document.path or document.uri, account)
+        for found in scanned(pieces, scan, tally, account):
             if isinstance(found, Cut):
                 yield _skipped(document, found.member, found.reason, found.hint)
             else:

@@ -1,9 +1,9 @@
 """Copies of this process that scan members of a long archive beside it, while processors are idle.
 
 An archive is read by one process from its begin to its end, but what comes out of it may be scanned in any
-order. A twin is forked in the midst of the work, so that it knows all that there is to know; it gets contents
-in shared memory, answers with the candidates in them, and ends with the document. What it does not answer,
-because it died of it for one, is scanned here: no finding depends on a twin.
+order. A twin is forked in the midst of the work, so that it knows all that there is to know. It gets contents
+in shared memory, opens what is packed once more, answers with the candidates, and ends with the document.
+What it does not answer, because it died of it for one, is scanned here: no finding depends on a twin.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
+from unsprawl.detectors.containers.archives import opened
 from unsprawl.detectors.containers.pieces import Cut, Leaf, placed
-from unsprawl.detectors.containers.streams import Reader
+from unsprawl.detectors.containers.streams import Account, Reader
 from unsprawl.detectors.matching.confirm import Tally
 from unsprawl.records import Candidate
 from unsprawl.spare import processors
@@ -40,8 +41,12 @@ _MOST_TWINS: Final = 3
 #: Batches that may wait for an earlier one to be answered.
 _WAITING: Final = 64
 
-#: The candidates in one content.
-_Scan = Callable[[Leaf], Iterable[Candidate]]
+#: What is packed is about so many times as long.
+_PACKED: Final = 4
+
+#: What is found in one content.
+_Found: TypeAlias = Candidate | Cut
+_Scan: TypeAlias = Callable[[Leaf], Iterable[_Found]]
 
 
 class _Content(NamedTuple):
@@ -50,15 +55,16 @@ class _Content(NamedTuple):
     member: str
     position: int
     data: bytes
+    closed: tuple[str, int] | None
 
     def leaf(self) -> Leaf:
-        return Leaf(self.member, placed(Reader.of(self.data), self.position))
+        return Leaf(self.member, placed(Reader.of(self.data), self.position), closed=self.closed)
 
 
 class _Row(Struct, eq=False):
     """What was found in one stretch of the document, once that is known. ``batch``: what a twin looks at."""
 
-    found: Sequence[Candidate | Cut] | None = None
+    found: Sequence[_Found] | None = None
     batch: Sequence[_Content] = ()
 
 
@@ -76,21 +82,24 @@ class _Twin(Struct, eq=False):
         for content in batch:
             self.memory[at : at + len(content.data)] = content.data
             at += len(content.data)
-        names = [(content.member, content.position, len(content.data)) for content in batch]
+        names = [(it.member, it.position, len(it.data), it.closed) for it in batch]
         self.pipe.send((slot, names, frozenset(full)))
         self.free.pop()
         self.rows.append((slot, row))
         return row
 
-    def take(self, tally: Tally) -> None:
+    def take(self, tally: Tally, account: Account) -> None:
         """Wait for its next answer. Raises ``OSError`` or ``EOFError`` when there will be none."""
-        found, struck, cut, late = self.pipe.recv()
+        found, (struck, cut, late), (entries, unpacked, spent) = self.pipe.recv()
         slot, row = self.rows.popleft()
         self.free.append(slot)
         row.found, row.batch = found, ()
         tally.struck |= struck
         tally.cut |= cut
         tally.late |= late
+        account.entries += entries
+        account.unpacked += unpacked
+        account.spent = account.spent or spent
 
     def end(self) -> None:
         self.pipe.close()
@@ -100,15 +109,12 @@ class _Twin(Struct, eq=False):
         self.memory.close()
 
 
-def scanned(pieces: Iterable[Leaf | Cut], scan: _Scan, tally: Tally) -> Iterator[Candidate | Cut]:
-    """What ``scan`` finds in ``pieces``, in their order. It counts in ``tally`` what the document costs."""
-    crew = _Crew(scan, tally)
+def scanned(pieces: Iterable[Leaf | Cut], scan: _Scan, tally: Tally, account: Account) -> Iterator[_Found]:
+    """What ``scan`` finds in ``pieces``, in their order. ``tally`` and ``account`` count what it costs."""
+    crew = _Crew(scan, tally, account)
     try:
         for piece in pieces:
-            if isinstance(piece, Cut):
-                yield from crew.put([piece])
-            else:
-                yield from crew.scan(piece)
+            yield from crew.take(piece)
         yield from crew.rest()
     finally:
         crew.end()
@@ -117,43 +123,51 @@ def scanned(pieces: Iterable[Leaf | Cut], scan: _Scan, tally: Tally) -> Iterator
 class _Crew:
     """The twins that look at a document, and what is not yet told of it, in the order of the document."""
 
-    def __init__(self, scan: _Scan, tally: Tally) -> None:
+    def __init__(self, scan: _Scan, tally: Tally, account: Account) -> None:
         self._scan = scan
         self._tally = tally
+        self._account = account
         self._twins: list[_Twin] = []
         self._rows: deque[_Row] = deque()
         self._batch: list[_Content] = []
         self._size = self._seen = 0
 
-    def scan(self, leaf: Leaf) -> Iterator[Candidate | Cut]:
-        """Look at ``leaf`` now, or put it by for a twin; what of the document is known by then."""
-        if not self._twins and (self._seen < _ALONE or not self._fork()):
-            begin = leaf.reader.position
-            yield from self._scan(leaf)
-            self._seen += leaf.reader.position - begin
+    def take(self, piece: Leaf | Cut) -> Iterator[_Found]:
+        """Look at ``piece`` now, or put it by for a twin; what of the document is known by then."""
+        if isinstance(piece, Cut):
+            yield from self._put([piece])
             return
-        position = leaf.reader.position
-        data = leaf.reader.read(_SLOT + 1)
-        if leaf.edits or len(data) > _SLOT:
-            leaf.reader.give_back(data)
-            self._hand_out()
-            yield from self.put([*self._scan(leaf)])
+        reader = piece.reader
+        if not self._twins and (self._seen < _ALONE or not self._fork()):
+            begin = reader.position
+            yield from self._scan(piece)
+            self._seen += reader.position - begin
+            return
+        position = reader.position
+        data = reader.read(_SLOT + 1)
+        if piece.edits or len(data) > _SLOT or (piece.closed and reader.fault):
+            reader.give_back(data)
+            if piece.closed is None:
+                yield from self._put([*self._scan(piece)])
+                return
+            for inner in opened(piece, self._account):
+                yield from self.take(inner)
             return
         if self._size + len(data) > _SLOT:
             self._hand_out()
-        self._batch.append(_Content(leaf.member, position, data))
-        self._size += len(data)
+        self._batch.append(_Content(piece.member, position, data, piece.closed))
+        self._size += len(data) * (_PACKED if piece.closed else 1)
         if self._size >= _BATCH:
             self._hand_out()
             yield from self._known()
 
-    def put(self, found: Sequence[Candidate | Cut]) -> Iterator[Candidate | Cut]:
+    def _put(self, found: Sequence[_Found]) -> Iterator[_Found]:
         """Add what comes next in the document; what of it is known by then."""
         self._hand_out()
         self._rows.append(_Row(found))
         yield from self._known()
 
-    def rest(self) -> Iterator[Candidate | Cut]:
+    def rest(self) -> Iterator[_Found]:
         """All that is not yet told."""
         self._hand_out()
         while self._rows:
@@ -181,7 +195,7 @@ class _Crew:
                 return
         self._rows.append(_Row(self._found(batch)))
 
-    def _known(self) -> Iterator[Candidate | Cut]:
+    def _known(self) -> Iterator[_Found]:
         self._answers()
         if len(self._rows) > _WAITING:
             self._wait(self._rows[0])
@@ -194,7 +208,7 @@ class _Crew:
         for twin in [*self._twins]:
             try:
                 while twin.rows and twin.pipe.poll():
-                    twin.take(self._tally)
+                    twin.take(self._tally, self._account)
             except (OSError, EOFError):
                 self._lose(twin)
 
@@ -205,11 +219,11 @@ class _Crew:
                 row.found = self._found(row.batch)
                 return
             try:
-                twin.take(self._tally)
+                twin.take(self._tally, self._account)
             except (OSError, EOFError):
                 self._lose(twin)
 
-    def _found(self, batch: Iterable[_Content]) -> list[Candidate]:
+    def _found(self, batch: Iterable[_Content]) -> list[_Found]:
         return [candidate for content in batch for candidate in self._scan(content.leaf())]
 
     def _lose(self, twin: _Twin) -> None:
@@ -224,9 +238,11 @@ class _Crew:
             ours, theirs = Pipe()
             process = os.fork()
             if not process:
-                _serve(theirs, [ours, *(twin.pipe for twin in self._twins)], memory, self._scan, self._tally)
+                inherited = [ours, *(twin.pipe for twin in self._twins)]
+                _serve(theirs, inherited, memory, self._scan, self._tally, self._account)
             theirs.close()
             self._twins.append(_Twin(process, ours, memory, [*range(_SLOTS)]))
+            self._account.closed = True
         return bool(self._twins)
 
 
@@ -240,8 +256,13 @@ def _is_alone() -> bool:
 
 
 def _serve(
-    pipe: Connection, inherited: Iterable[Connection], memory: mmap.mmap, scan: _Scan, tally: Tally
-) -> Any:
+    pipe: Connection,
+    inherited: Iterable[Connection],
+    memory: mmap.mmap,
+    scan: _Scan,
+    tally: Tally,
+    account: Account,
+) -> NoReturn:
     """The life of a twin: a batch in, an answer out, until its original closes the pipe or is gone."""
     try:
         for other in inherited:
@@ -250,12 +271,13 @@ def _serve(
             slot, names, full = pipe.recv()
             tally.full |= full
             at = slot * _SLOT
-            found: list[Candidate] = []
-            for member, position, size in names:
-                content = _Content(member, position, memory[at : at + size])
-                found += scan(content.leaf())
+            found: list[_Found] = []
+            before = account.entries, account.unpacked
+            for member, position, size, closed in names:
+                found += scan(_Content(member, position, memory[at : at + size], closed).leaf())
                 at += size
-            pipe.send((found, tally.struck, tally.cut, tally.late))
+            cost = account.entries - before[0], account.unpacked - before[1], account.spent
+            pipe.send((found, (tally.struck, tally.cut, tally.late), cost))
     finally:
         # Nothing of the original is to be closed, flushed or told here, whatever happened.
         os._exit(0)

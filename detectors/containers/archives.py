@@ -18,7 +18,7 @@ from unsprawl.detectors.containers.streams import Account, Reader, damaged_at_on
 from unsprawl.detectors.containers.tars import tar_entries
 from unsprawl.detectors.containers.zips import zip_entries
 
-__all__ = ["Cut", "Leaf", "leaves", "may_be_packed"]
+__all__ = ["Cut", "Leaf", "leaves", "may_be_packed", "opened"]
 
 _SUFFIXES: Final = (".gz", ".bz2", ".xz", ".zst", ".tgz", ".tbz2", ".txz", ".gzip", ".zstd")
 _PROBE: Final = 4 << 10
@@ -55,6 +55,13 @@ def leaves(
     while (yield from _content(reader, name, account, path, depth, own)):
         if account.spent or not _more(reader):
             return
+
+
+def opened(leaf: Leaf, account: Account) -> Iterator[Leaf | Cut]:
+    """What is in a leaf that was left closed."""
+    assert leaf.closed is not None
+    name, depth = leaf.closed
+    return leaves(leaf.reader, name, account, leaf.member, depth)
 
 
 def _more(reader: Reader) -> bool:

@@ -11,6 +11,8 @@ from unsprawl.structs import Struct, replace
 
 __all__ = ["Cut", "Inside", "Leaf", "Pieces", "entry_name", "joined", "placed"]
 
+#: Bytes that tell what a container is.
+_HEAD: Final = 4 << 10
 _HINT: Final = "The rest of it was not scanned: unpack it and scan the result, or exclude it."
 _DAMAGED: Final = "What could be read of it was scanned. Look at it with the program it is meant for."
 
@@ -19,12 +21,14 @@ class Leaf(Struct, frozen=True):
     """Content to scan. It must be read before the next one is asked for.
 
     ``edits``, where it is given, says for any piece of the content how the member reads within its
-    document: the cells of a sheet that name their strings by number, for one.
+    document: the cells of a sheet that name their strings by number, for one. ``closed`` is the file name and
+    depth of a container within another that was left closed: ``leaves`` tells what is in it.
     """
 
     member: str
     reader: Reader
     edits: Callable[[bytes], list[Edit]] | None = None
+    closed: tuple[str, int] | None = None
 
 
 class Cut(Struct, frozen=True):
@@ -62,7 +66,11 @@ class Inside(Struct, frozen=True):
 
     def below(self, reader: Reader, name: str) -> Iterator[Leaf | Cut]:
         """One entry, whatever it is. Its name is shown whole, its base name decides nothing."""
-        yield from self.opened(reader, name, self.account, self.member(name), self.depth + 1)
+        member, depth = self.member(name), self.depth + 1
+        if self.account.closed and self.packed(reader.peek(_HEAD)):
+            yield Leaf(member, reader, closed=(name, depth))
+        else:
+            yield from self.opened(reader, name, self.account, member, depth)
         if reader.fault:
             yield self.cut(reader.fault, name)
 

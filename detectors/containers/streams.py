@@ -47,6 +47,8 @@ class Account(Struct):
     deadline: float = 0.0
     spent: str = ""
     """Why nothing more of the document is unpacked."""
+    closed: bool = False
+    """Whether containers within containers are left closed, for others to open."""
 
     def __post_init__(self) -> None:
         self.deadline = monotonic() + self.budget.seconds
