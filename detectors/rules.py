@@ -25,7 +25,7 @@ __all__ = ["BUILTIN", "Allow", "Companion", "Kind", "Note", "Rule", "RuleSet", "
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 16
+_FORMAT: Final = 17
 
 _SUFFIXES: Final = (".yaml", ".yml", ".toml")
 
@@ -80,11 +80,11 @@ class Rule(Struct, frozen=True, kw_only=True):
     byte); it begins where the pattern begins, since the confirmation looks back no further.
     ``identity`` names the companions that make two equal values two cases. ``min_entropy`` is in bits
     a character. ``context`` are the words one of which stands before the ``value``, ``cue`` says that a word
-    such as key or token must stand there too. A ``drawn`` value is a drawn run (``matching/drawn.py``). What
-    a ``tentative`` rule matches is a doubt at best: only a classifier makes a finding of it. A ``gated`` rule
-    counts only near one of its keywords, one with a ``path`` only in documents whose path it matches.
-    ``origin`` names the scanner in whose format the rule was written. ``examples`` and ``negatives`` are
-    templates of ``unsprawl.placeholders``.
+    such as key or token must stand there too. A ``drawn`` value begins with a run that a machine drew
+    (``matching/drawn.py``). What a ``tentative`` rule matches is a doubt at best: only a classifier makes a
+    finding of it. A ``gated`` rule counts only near one of its keywords, one with a ``path`` only where a
+    document's path matches. ``origin`` names the scanner in whose format the rule was written. ``examples``
+    and ``negatives`` are templates of ``unsprawl.placeholders``.
     """
 
     id: str

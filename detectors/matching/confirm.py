@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any, Final
 
-from unsprawl.detectors.matching.drawn import is_drawn
+from unsprawl.detectors.matching.drawn import begins_drawn
 from unsprawl.detectors.matching.pattern import LONGEST, Shape
 from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
@@ -137,7 +137,7 @@ class Confirmer:
                     match = search(data, start, min(size, start + LONGEST)) or match
                     end = match.end()
                 made = self._match(match, start, end)
-                if self.rule.drawn and not is_drawn(data[made.start : made.end]):
+                if self.rule.drawn and not begins_drawn(data, made.start, made.end):
                     # Its text may hold the name before a value that is one.
                     position = start + 1
                     continue

@@ -14,17 +14,18 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from unsprawl.detectors.matching.pattern import made_of
+from unsprawl.detectors.matching.pattern import lead
 
 __all__ = [
     "LEAST",
     "SPACED_BEFORE",
     "Excerpt",
+    "begins_drawn",
+    "drawn_lead",
     "excerpt",
     "in_run",
     "in_spaced",
     "is_drawn",
-    "is_drawn_pattern",
     "located",
 ]
 
@@ -76,10 +77,16 @@ def in_spaced(data: bytes, start: int, end: int) -> bool:
     return any(found.end() >= end for found in _SPACED.finditer(data, low, high))
 
 
-def is_drawn_pattern(pattern: str) -> bool:
-    """Whether all that ``pattern`` matches stands in one run, may have a digit, and is long enough."""
-    made = made_of(pattern)
-    return made is not None and made.least >= LEAST and made.digits and made.bytes <= frozenset(_RUN)
+def begins_drawn(data: bytes, start: int, end: int) -> bool:
+    """Whether the run that ``data[start:end]`` begins with is drawn, whatever follows it."""
+    run = _HERE.match(data, start, end)
+    assert run is not None
+    return is_drawn(run[0])
+
+
+def drawn_lead(pattern: str) -> str:
+    """The drawn run that all matches of ``pattern`` begin with, as a pattern; empty where they need not."""
+    return lead(pattern, frozenset(_RUN), LEAST)
 
 
 def located(stretches: Iterable[Sequence[int]], of: Excerpt) -> Iterator[tuple[int, int]]:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from unsprawl.detectors.cache import recall, remember
 from unsprawl.structs import Struct
 
-__all__ = ["LONGEST", "Made", "Shape", "made_of", "shape", "shapes"]
+__all__ = ["LONGEST", "Shape", "lead", "shape", "shapes"]
 
 #: Raise it when the same pattern gets another shape.
 _FORMAT: Final = 2
@@ -107,7 +107,7 @@ def shapes(patterns: Sequence[tuple[str, str]], folder: Path | None) -> list[Sha
     return made
 
 
-class Made(NamedTuple):
+class _Made(NamedTuple):
     """The bytes that matches are made of, the fewest of one match, and whether each may have a digit."""
 
     bytes: frozenset[int]
@@ -115,32 +115,49 @@ class Made(NamedTuple):
     digits: bool
 
 
-def made_of(pattern: str) -> Made | None:
-    """What the matches of ``pattern`` are made of; None for syntax that is not read here."""
+def lead(pattern: str, alphabet: frozenset[int], least: int) -> str:
+    """What all matches of ``pattern`` begin with, as far as it is made of ``alphabet``.
+
+    Empty where that is not always ``least`` bytes long, or can have no digit, or where syntax stands that is
+    not read here.
+    """
     try:
-        return _made_of(pattern, _parse(pattern))
+        leads = [_lead(pattern, branch, alphabet, least) for branch in _parse(pattern)]
     except (_UnknownSyntaxError, re.error):
-        return None
+        return ""
+    return "|".join(leads) if all(leads) else ""
 
 
-def _made_of(text: str, branches: tuple[tuple[_Item, ...], ...]) -> Made:
+def _lead(text: str, branch: tuple[_Item, ...], alphabet: frozenset[int], least: int) -> str:
+    size, digits, end = 0, False, 0
+    for item in branch:
+        made = _made_of_item(text, item)
+        if not made.bytes <= alphabet:
+            break
+        size += item.least
+        digits = digits or (made.digits and item.low > 0)
+        end = item.end
+    return text[branch[0].start : end] if size >= least and digits else ""
+
+
+def _made_of(text: str, branches: tuple[tuple[_Item, ...], ...]) -> _Made:
     found: set[int] = set()
     digits = True
     for branch in branches:
-        has_digit = False
-        for item in branch:
-            if item.body:
-                made = _made_of(text, item.body)
-            elif item.most:
-                atom = re.compile(text[item.start : item.atom_end].encode("latin-1", "replace"), re.DOTALL)
-                taken = frozenset(byte for byte in range(256) if atom.fullmatch(bytes([byte])))
-                made = Made(taken, 1, not taken.isdisjoint(b"0123456789"))
-            else:
-                continue
-            found |= made.bytes
-            has_digit = has_digit or (made.digits and item.low > 0)
-        digits = digits and has_digit
-    return Made(frozenset(found), min(sum(item.least for item in branch) for branch in branches), digits)
+        made = [_made_of_item(text, item) for item in branch]
+        found.update(*(one.bytes for one in made))
+        digits = digits and any(one.digits and item.low > 0 for one, item in zip(made, branch, strict=True))
+    return _Made(frozenset(found), min(sum(item.least for item in branch) for branch in branches), digits)
+
+
+def _made_of_item(text: str, item: _Item) -> _Made:
+    if item.body:
+        return _made_of(text, item.body)
+    if not item.most:
+        return _Made(frozenset(), 0, digits=False)
+    atom = re.compile(text[item.start : item.atom_end].encode("latin-1", "replace"), re.DOTALL)
+    taken = frozenset(byte for byte in range(256) if atom.fullmatch(bytes([byte])))
+    return _Made(taken, 1, not taken.isdisjoint(b"0123456789"))
 
 
 # --- reading -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from unsprawl.detectors.judging import offline
 from unsprawl.detectors.matching.confirm import same_group
-from unsprawl.detectors.matching.drawn import is_drawn_pattern
+from unsprawl.detectors.matching.drawn import drawn_lead
 from unsprawl.detectors.rulebook import contextual, freespacing, noseyparker
 from unsprawl.detectors.rulebook.rulekeys import FORMS, KEYS, REQUIRED
 from unsprawl.detectors.rules import Allow, Companion, Note, Rule, nearest
@@ -101,7 +101,7 @@ class _Reader:
             context=words,
             value=value,
             cue=item.get("cue", False),
-            drawn=bool(words) and is_drawn_pattern(value),
+            drawn=bool(words) and bool(drawn_lead(value)),
             tentative=item.get("tentative", False),
             companions=companions,
             path=self._regex(item.get("path", ""), ("path",)),
@@ -133,7 +133,8 @@ class _Reader:
             raise self._error(("value",), "a value has no named groups: write a 'pattern'")
         if "superset" in item:
             raise self._error(("superset",), "a superset goes with a pattern, not with a context")
-        superset = contextual.superset(words, value)
+        # Where the value begins with a drawn run, that is looked for: the rest may be none.
+        superset = contextual.superset(words, drawn_lead(value) or value)
         return contextual.pattern(words, value), superset, contextual.keywords(words)
 
     def _line(self, path: Path) -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from unsprawl.detectors.detector import ContentDetector
 from unsprawl.detectors.matching import drawn, engine
-from unsprawl.detectors.matching.drawn import is_drawn, is_drawn_pattern
+from unsprawl.detectors.matching.drawn import drawn_lead, is_drawn
 from unsprawl.detectors.matching.engine import Engine
 from unsprawl.detectors.rulebook import contextual
 from unsprawl.detectors.rules import Rule, RuleSet
@@ -110,23 +110,28 @@ def test_a_place_in_an_excerpt_is_a_place_in_its_text() -> None:
     ]
 
 
+ALL = "all"
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("[a-f0-9]{32}", True),
-        ("[a-f0-9]{8}-(?:[a-f0-9]{4}-){3}[a-f0-9]{12}", True),
-        ("sk_(?:live|test)_[A-Za-z0-9]{20,30}", True),
-        ("[A-Za-z0-9]{32}|[A-Za-z0-9+/]{22}==", True),
-        ("[A-Za-z0-9]{14}", False),  # too short
-        ("[A-Za-z0-9]{40}|[a-z0-9]{8}", False),
-        ("[A-Za-z]{32}|[0-9]{32}", False),  # may have no digit
-        ("[A-Za-z0-9.]{40}", False),  # not within one run
-        (r"eyJ[A-Za-z0-9_-]{20}\.[A-Za-z0-9_-]{20}", False),
-        (r"[a-z0-9]{20}\K", False),  # syntax that is not read
+        ("[a-f0-9]{32}", ALL),
+        ("[a-f0-9]{8}-(?:[a-f0-9]{4}-){3}[a-f0-9]{12}", ALL),
+        ("sk_(?:live|test)_[A-Za-z0-9]{20,30}", ALL),
+        ("[A-Za-z0-9]{32}|[A-Za-z0-9+/]{22}==", ALL),
+        (r"eyJ[A-Za-z0-9_-]{20}\.[A-Za-z0-9_-]{20}", "eyJ[A-Za-z0-9_-]{20}"),
+        (r"[a-f0-9]{32}(?:\.[0-9]{1,9})?|[0-9]{20}:[a-z]", "[a-f0-9]{32}|[0-9]{20}"),
+        ("[A-Za-z0-9]{14}", ""),  # too short
+        ("[A-Za-z0-9]{40}|[a-z0-9]{8}", ""),
+        (r"[A-Za-z0-9]{12}\.[A-Za-z0-9]{30}", ""),
+        ("[A-Za-z]{32}|[0-9]{32}", ""),  # may have no digit
+        ("[A-Za-z0-9.]{40}", ""),  # not within one run
+        (r"[a-z0-9]{20}\K", ""),  # syntax that is not read
     ],
 )
-def test_patterns_of_drawn_values(pattern: str, expected: bool) -> None:
-    assert is_drawn_pattern(pattern) is expected
+def test_the_drawn_run_a_value_begins_with(pattern: str, expected: str) -> None:
+    assert drawn_lead(pattern) == (pattern if expected is ALL else expected)
 
 
 def named(identifier: str, word: str, value: str) -> Rule:
@@ -137,11 +142,11 @@ def named(identifier: str, word: str, value: str) -> Rule:
         severity=Severity.HIGH,
         keywords=contextual.keywords([word]),
         pattern=contextual.pattern([word], value),
-        superset=contextual.superset([word], value),
+        superset=contextual.superset([word], drawn_lead(value) or value),
         kind="contextual",
         context=(word,),
         value=value,
-        drawn=is_drawn_pattern(value),
+        drawn=bool(drawn_lead(value)),
     )
 
 
@@ -150,6 +155,7 @@ RULES = RuleSet(
         named("acme.hex", "acme", "[a-f0-9]{16}"),
         named("acme.long", "long name", "[A-Za-z0-9_-]{20,60}"),
         named("acme.short", "acme", "[a-z0-9]{6}"),
+        named("acme.parts", "acme", r"[A-Za-z0-9_-]{16,40}\.[a-z]{2,9}:[0-9]{4}"),
         Rule(
             id="acme.exact",
             name="exact",
@@ -176,6 +182,7 @@ PIECES = st.lists(
             b"abcdefghijklmnopqrstu",
             b"tok_abcdefgh",
             b"a1b2c3",
+            b".secret:2024",
             b"dG9rX2FiY2RlZmdo",  # the exact token in base64, with a digit and without
             b"746f6b5f6162636465666768",
             b"'",
@@ -217,4 +224,6 @@ def test_a_drawn_value_has_a_digit_or_changes_its_case() -> None:
     assert found(b"long_name_key = " + b"abcdefghij0123456789") == ["acme.long"]
     assert found(b"long_name_key = " + b"aBcDeFgHiJkLmNoPqRsT") == ["acme.long"]
     assert found(b"long_name_key = " + b"get_by_long_name_of_it") == []
+    assert found(b"acme_key = abcdefghij0123456789.part:2024") == ["acme.parts"]
+    assert found(b"acme_key = abcdefghijabcdefghij.part:2024") == []
     assert found(b"acme = abcdef") == ["acme.short"]  # a short one need not be drawn
