@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
+from pickle import dumps, loads
 from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from unsprawl.detectors.containers.archives import opened
@@ -41,8 +42,9 @@ _MOST_TWINS: Final = 3
 #: Batches that may wait for an earlier one to be answered.
 _WAITING: Final = 64
 
-#: What is packed is about so many times as long.
+#: What is packed is about so many times as long. Bytes that a content counts for besides its own.
 _PACKED: Final = 4
+_EACH: Final = 256
 
 #: What is found in one content.
 _Found: TypeAlias = Candidate | Cut
@@ -75,15 +77,20 @@ class _Twin(Struct, eq=False):
     free: list[int]
     rows: deque[tuple[int, _Row]] = field(default_factory=deque)
 
-    def send(self, batch: Sequence[_Content], full: Collection[str]) -> _Row:
-        """Give it ``batch`` to look at. Raises ``OSError`` when it is gone."""
+    def send(self, batch: Sequence[_Content], full: Collection[str]) -> _Row | None:
+        """Give it ``batch`` to look at; None if that does not fit. Raises ``OSError`` when it is gone.
+
+        All lies in the slot: a pipe that both sides fill would hold up both for ever.
+        """
+        head = dumps(([(it.member, it.position, len(it.data), it.closed) for it in batch], frozenset(full)))
+        if len(head) + sum(len(content.data) for content in batch) > _SLOT:
+            return None
         slot, row = self.free[-1], _Row(batch=batch)
-        at = slot * _SLOT
+        self.memory.seek(slot * _SLOT)
+        self.memory.write(head)
         for content in batch:
-            self.memory[at : at + len(content.data)] = content.data
-            at += len(content.data)
-        names = [(it.member, it.position, len(it.data), it.closed) for it in batch]
-        self.pipe.send((slot, names, frozenset(full)))
+            self.memory.write(content.data)
+        self.pipe.send((slot, len(head)))
         self.free.pop()
         self.rows.append((slot, row))
         return row
@@ -156,7 +163,7 @@ class _Crew:
         if self._size + len(data) > _SLOT:
             self._hand_out()
         self._batch.append(_Content(piece.member, position, data, piece.closed))
-        self._size += len(data) * (_PACKED if piece.closed else 1)
+        self._size += len(data) * (_PACKED if piece.closed else 1) + _EACH
         if self._size >= _BATCH:
             self._hand_out()
             yield from self._known()
@@ -188,10 +195,13 @@ class _Crew:
         for twin in sorted(self._twins, key=lambda twin: -len(twin.free)):
             if twin.free:
                 try:
-                    self._rows.append(twin.send(batch, self._tally.full))
+                    row = twin.send(batch, self._tally.full)
                 except OSError:
                     self._lose(twin)
                     continue
+                if row is None:
+                    break
+                self._rows.append(row)
                 return
         self._rows.append(_Row(self._found(batch)))
 
@@ -268,9 +278,11 @@ def _serve(
         for other in inherited:
             other.close()
         while True:
-            slot, names, full = pipe.recv()
-            tally.full |= full
+            slot, size = pipe.recv()
             at = slot * _SLOT
+            names, full = loads(memory[at : at + size])  # noqa: S301  # its original wrote it
+            at += size
+            tally.full |= full
             found: list[_Found] = []
             before = account.entries, account.unpacked
             for member, position, size, closed in names:

@@ -52,7 +52,7 @@ def told(one: Candidate | Skipped) -> list[object]:
 
 
 def main(path: str, idle: str, mishap: str, stop: str = "1000000") -> None:
-    twins._ALONE, twins._BATCH = 1 << 16, 1 << 16  # type: ignore[misc]
+    twins._ALONE, twins._BATCH = 1 << 13, 1 << 16  # type: ignore[misc]
     if mishap != "none":
         twins._Content.leaf = {"killed": killed, "raises": raises}[mishap]  # type: ignore[method-assign]
     os.fork = counted_fork

@@ -99,3 +99,12 @@ def test_what_a_twin_dies_of_is_scanned_by_its_original(archive: Path, alone: An
 def test_a_scan_that_is_left_early_leaves_no_process(archive: Path, alone: Any) -> None:
     met = scan(archive, 2, "none", "20")
     assert met == {"found": alone["found"][:20], "twins": 2, "left": []}
+
+
+def test_many_small_members_with_much_to_tell_hold_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "many.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for number in range(6000):
+            text = fill(TOKEN, str(number)) if number % 8 == 0 else "x"
+            add(tar, f"{'a long name ' * 40}{number}", text.encode())
+    assert scan(path, 1) == {**scan(path, 0), "twins": 1}
