@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import process_time
 from typing import Final
@@ -16,6 +16,7 @@ from unsprawl.models.choice import default_confidence
 from unsprawl.records import Candidate, Classifier, Document, Unit, Verdict
 from unsprawl.secret import Keys
 from unsprawl.step import Budget, step
+from unsprawl.structs import replace
 
 __all__ = ["Judged", "judging"]
 
