@@ -62,7 +62,7 @@ __all__ = ["FilesSource"]
 _WHOLE_BYTES: Final = 4 << 20
 #: A unit holds this many files or bytes at most; a larger file is a unit of its own.
 _UNIT_FILES: Final = 256
-_UNIT_BYTES: Final = 8 << 20
+_UNIT_BYTES: Final = 12 << 20
 #: What ``-`` among the paths means.
 _STDIN: Final = "-"
 

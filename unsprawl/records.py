@@ -71,7 +71,7 @@ Seen: TypeAlias = Callable[[str], "str | None"]
 
 
 class Unit(Guarded, frozen=True):
-    """Minutes of work: a channel, a prefix, an image layer, up to 64 files.
+    """Minutes of work: a channel, a prefix, an image layer, up to 256 files.
 
     ``id`` is stable between runs, as far as the surface allows. ``parents`` names the rows of the
     ledger it counts for (default: a row of its own); a layer shared by three repositories has three.

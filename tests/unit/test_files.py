@@ -77,14 +77,14 @@ def test_the_path_is_what_was_typed_and_the_uri_is_not(
         assert documents[0].uri == (tmp_path / "src/b.py").as_uri()
 
 
-def test_units_hold_256_files_or_8_mib_and_big_files_stand_alone(tmp_path: Path) -> None:
+def test_units_hold_256_files_or_12_mib_and_big_files_stand_alone(tmp_path: Path) -> None:
     for index in range(514):
         (tmp_path / f"{index:03}").write_bytes(b"x")
     for name in ("z1", "z2", "z3"):
         with (tmp_path / name).open("wb") as file:
-            file.truncate(3 << 20)
+            file.truncate(5 << 20)
     with (tmp_path / "huge").open("wb") as file:
-        file.truncate(9 << 20)
+        file.truncate(13 << 20)
     units = [unit for unit in source(tmp_path).units(never) if isinstance(unit, Unit)]
     names = [[entry[0] for folder in unit.data["folders"] for entry in folder.entries] for unit in units]
     assert sorted(map(len, names)) == [1, 1, 4, 256, 256]
