@@ -1,5 +1,5 @@
-/* The fast half of drawn.py, which says what a drawn run is and does without this module where it is
- * missing. A run of at least LEAST bytes covers one of every LEAST positions, so most bytes are never
+/* The fast half of drawn.py, which says what drawn and spaced runs are and does without this module where
+ * it is missing. A run of at least LEAST bytes covers one of every LEAST positions, so most bytes are never
  * looked at. */
 
 #define PY_SSIZE_T_CLEAN
@@ -212,7 +212,7 @@ static PyObject *excerpt(PyObject *module, PyObject *arguments)
 }
 
 static PyMethodDef methods[] = {
-    {"excerpt", excerpt, METH_VARARGS, "excerpt(data, back): the drawn runs with `back` bytes before each."},
+    {"excerpt", excerpt, METH_VARARGS, "excerpt(data, back): the drawn and spaced runs with `back` bytes before each."},
     {NULL, NULL, 0, NULL},
 };
 
