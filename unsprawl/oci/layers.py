@@ -116,7 +116,9 @@ def read_names(file: BinaryIO) -> LayerNames:
 
 def decompressed(file: BinaryIO) -> BinaryIO:
     """``file`` without its gzip or zstd packing, told by its first bytes, not by its media type."""
-    buffered = io.BufferedReader(cast(io.RawIOBase, file), 1 << 18)
+    # One that is buffered is not wrapped: the wrapper would warn that nobody has closed it.
+    held = isinstance(file, io.BufferedReader)
+    buffered = cast(io.BufferedReader, file) if held else io.BufferedReader(cast(io.RawIOBase, file), 1 << 18)
     magic = buffered.peek(4)[:4]
     if magic[:2] == b"\x1f\x8b":
         unpacked = igzip.GzipFile(fileobj=buffered, mode="rb")  # type: ignore[no-untyped-call]
