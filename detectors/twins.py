@@ -145,7 +145,9 @@ class _Crew:
             yield from self._put([piece])
             return
         reader = piece.reader
-        if not self._twins and (self._seen < _ALONE or not self._fork()):
+        # What was put by for a twin that died is told first.
+        waits = self._twins or self._rows or self._batch
+        if not waits and (self._seen < _ALONE or not self._fork()):
             begin = reader.position
             yield from self._scan(piece)
             self._seen += reader.position - begin

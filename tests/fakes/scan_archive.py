@@ -2,7 +2,8 @@
 
 A process with threads is not forked, and one that runs tests has some, so this runs by itself. ``IDLE``
 processors have nothing to do. ``MISHAP`` is what befalls the twins: ``none``, ``killed`` or ``raises``, where
-their original does not. ``STOP``: so many candidates are taken.
+their original does not, or ``once``: killed, and no processor is idle any more. ``STOP``: so many candidates
+are taken.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from ctypes import c_int
+from multiprocessing import RawValue
 from pathlib import Path
 
 from unsprawl import spare
@@ -23,6 +24,8 @@ from unsprawl.records import Candidate, Document, Skipped, Stream
 
 made: list[int] = []
 original, fork, found = os.getpid(), os.fork, twins._Content.leaf
+#: Shared with the twins.
+idle = RawValue("i")
 
 
 def counted_fork() -> int:
@@ -39,6 +42,12 @@ def killed(self: twins._Content) -> Leaf:
     return found(self)
 
 
+def once(self: twins._Content) -> Leaf:
+    if os.getpid() != original:
+        idle.value = 0
+    return killed(self)
+
+
 def raises(self: twins._Content) -> Leaf:
     if os.getpid() != original and "050" in self.member:
         raise MemoryError
@@ -51,12 +60,13 @@ def told(one: Candidate | Skipped) -> list[object]:
     return [one.member, one.rule, hash(one.secret), one.start, one.end, one.line, one.column, one.views]
 
 
-def main(path: str, idle: str, mishap: str, stop: str = "1000000") -> None:
+def main(path: str, processors: str, mishap: str, stop: str = "1000000") -> None:
     twins._ALONE, twins._BATCH = 1 << 13, 1 << 16  # type: ignore[misc]
     if mishap != "none":
-        twins._Content.leaf = {"killed": killed, "raises": raises}[mishap]  # type: ignore[method-assign]
+        twins._Content.leaf = {"killed": killed, "raises": raises, "once": once}[mishap]  # type: ignore[method-assign]
     os.fork = counted_fork
-    spare.count_in(c_int(int(idle)))
+    idle.value = int(processors)
+    spare.count_in(idle)
     file = Path(path)
     document = Document(
         uri="file:///a.tar", path="a.tar", body=Stream(lambda _: file.open("rb"), file.stat().st_size)

@@ -88,7 +88,7 @@ def test_twins_find_the_same_in_the_same_order(archive: Path, alone: Any, idle: 
     assert scan(archive, idle) == {"found": alone["found"], "twins": twins, "left": []}
 
 
-@pytest.mark.parametrize("mishap", ["killed", "raises"])
+@pytest.mark.parametrize("mishap", ["killed", "raises", "once"])
 def test_what_a_twin_dies_of_is_scanned_by_its_original(archive: Path, alone: Any, mishap: str) -> None:
     met = scan(archive, 1, mishap)
     assert met["found"] == alone["found"]
