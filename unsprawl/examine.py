@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from unsprawl.detectors.rules import Rule
     from unsprawl.redaction import Redactor
 
-__all__ = ["Examined", "Examiner", "Looked", "defect", "finding_of", "severity_of"]
+__all__ = ["NOTHING", "Examined", "Examiner", "Looked", "defect", "finding_of", "severity_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Examined(Struct, frozen=True):
         return all(gap.excluded for gap in self.gaps)
 
 
-_NOTHING: Final = Examined((), ())
+NOTHING: Final = Examined((), ())
 
 
 class Looked(Struct, frozen=True):
@@ -143,6 +143,13 @@ class Examiner(Struct, frozen=True, kw_only=True):
         looked = self.look(source, surface, document)
         return looked if isinstance(looked, Examined) else self.conclude(source, surface, [looked])[0]
 
+    def quiet(self, documents: Sequence[Document]) -> Sequence[bool]:
+        """Which of some short texts hold nothing, so that no other look at them is needed."""
+        try:
+            return self.detector.quiet(documents)
+        except Exception:  # noqa: BLE001  # it is met again, and told, with the document that it comes from
+            return [False] * len(documents)
+
     def look(self, source: str, surface: str, document: Document) -> Examined | Looked:
         """Scan ``document``. What holds more than the classifier takes at once is judged on the way."""
         gaps: list[Gap] = []
@@ -151,7 +158,7 @@ class Examiner(Struct, frozen=True, kw_only=True):
         try:
             found = self.detector.scan(document)
             if found == ():
-                return _NOTHING  # like most
+                return NOTHING  # like most
             candidates = self._candidates(document, found, gaps)
             head = list(islice(candidates, GROUP + 1))
             if 0 < len(head) <= GROUP:

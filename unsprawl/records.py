@@ -333,6 +333,10 @@ class Detector(Protocol):
 
     def scan(self, document: Document) -> Iterable[Candidate | Skipped]: ...
 
+    def quiet(self, documents: Sequence[Document]) -> Sequence[bool]:
+        """Which of some short texts hold nothing for sure: they need not be scanned."""
+        ...
+
 
 class Classifier(Protocol):
     @property

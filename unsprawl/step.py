@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
 from unsprawl.budgets import Allowance
 from unsprawl.errors import AuthError, SourceError
-from unsprawl.examine import Examined, Examiner, Looked, defect
+from unsprawl.examine import NOTHING, Examined, Examiner, Looked, defect
 from unsprawl.records import (
     Batch,
     Carried,
@@ -42,6 +42,12 @@ _FATAL: Final = "scan it alone, with more memory; the rest of the crawl went on"
 
 #: So many candidates are judged at once, of as many documents as it takes.
 _TOGETHER: Final = 64
+
+#: A text of at most so many bytes waits for others, until they are so many bytes together. What one counts
+#: for besides.
+_SHORT: Final = 4 << 10
+_SHORTS: Final = 64 << 10
+_EACH: Final = 64
 
 #: The rule that knows what `unsprawl canary new` made: seen, and never a finding.
 CANARY: Final = "unsprawl.canary"
@@ -149,26 +155,23 @@ def _step(
     enough: Callable[[], bool],
 ) -> Batch:
     done, tally = _Tally(), _Tally()
-    waiting = _Waiting(source, examiner, accept, remember)
+    waiting = _Waiting(source, examiner, accept, remember, begin)
     deadline = time.monotonic() + budget.seconds
     reached: Cursor | None = None
     failure: Gap | None = None
     fatal = False
     finished = True
-    named = examiner.keys.documents(source.name)
+    named = _names(examiner, source)
     try:
         for event in source.read(unit, cursor, seen):
             if isinstance(event, Document):
                 if since and event.modified_at and event.modified_at < since:
                     tally.left_out += 1
                     continue
-                name = named(event.key or event.uri)
-                if avoid and name in avoid:
+                if avoid and (name := named(event)) in avoid:
                     tally.gaps.append(examiner.gap(accepted(Skipped(event.uri, avoid[name], _FATAL), accept)))
                     continue
-                begin(name)
-                waiting.take(event, name, tally)
-                begin(b"")
+                waiting.take(event, tally)
             elif isinstance(event, Unchanged):
                 tally.unchanged += event.count
                 if event.document is not None and remember:
@@ -212,18 +215,61 @@ def _step(
 
 
 class _Waiting:
-    """Scanned documents whose candidates wait for more: the classifier is cheapest when it judges many."""
+    """Documents that wait for more: short ones to be looked at, and scanned ones to be judged.
+
+    Many short texts hold nothing, which is told of several at the cost of one, and the classifier is cheapest
+    when it judges many candidates.
+    """
 
     def __init__(
-        self, source: Source, examiner: Examiner, accept: Sequence[AcceptedGap], remember: bool
+        self,
+        source: Source,
+        examiner: Examiner,
+        accept: Sequence[AcceptedGap],
+        remember: bool,
+        begin: Callable[[bytes], None],
     ) -> None:
-        self._source, self._examiner, self._accept, self._remember = source, examiner, accept, remember
-        self._looked: list[tuple[Looked, bytes]] = []
+        self._source, self._examiner, self._accept = source, examiner, accept
+        self._remember, self._begin = remember, begin
+        self._named = _names(examiner, source)
+        self._short: list[Document] = []
+        self._bytes = 0
+        self._looked: list[Looked] = []
         self._candidates = 0
 
-    def take(self, document: Document, name: bytes, tally: _Tally) -> None:
-        """Scan ``document``; what was found in it enters ``tally`` now or when others are judged."""
+    def take(self, document: Document, tally: _Tally) -> None:
+        """Scan ``document``; what was found in it enters ``tally`` now or when others are looked at."""
+        body = document.body
+        if isinstance(body, bytes) and len(body) <= _SHORT:
+            self._short.append(document)
+            self._bytes += len(body) + _EACH
+            if self._bytes >= _SHORTS:
+                self._look_at_short(tally)
+            return
+        self._look_at_short(tally)
+        self._look(document, tally)
+
+    def settle(self, tally: _Tally) -> None:
+        """Look at and judge what waits. Raises ``AuthError``; what waited is gone then."""
+        self._look_at_short(tally)
+        self._judge(tally)
+
+    def _look_at_short(self, tally: _Tally) -> None:
+        waiting, self._short, self._bytes = self._short, [], 0
+        if not waiting:
+            return
+        # No document is marked as the one that is scanned: there is none to blame yet.
+        for document, quiet in zip(waiting, self._examiner.quiet(waiting), strict=True):
+            if quiet:
+                tally.read += 1
+                tally.read_bytes += len(cast(bytes, document.body))
+                self._enter(document, NOTHING, tally)
+            else:
+                self._look(document, tally)
+
+    def _look(self, document: Document, tally: _Tally) -> None:
         source = self._source
+        self._begin(self._named(document))
         if isinstance(document.body, bytes):
             looked = self._examiner.look(source.name, source.type, document)
             tally.read_bytes += len(document.body)
@@ -233,24 +279,24 @@ class _Waiting:
             tally.read_bytes += meter.read_bytes
         tally.read += 1
         if isinstance(looked, Examined):
-            self._enter(document, name, looked, tally)
-            return
-        self._looked.append((looked, name))
-        self._candidates += len(looked.candidates)
-        if self._candidates >= _TOGETHER:
-            self.settle(tally)
+            self._enter(document, looked, tally)
+        else:
+            self._looked.append(looked)
+            self._candidates += len(looked.candidates)
+            if self._candidates >= _TOGETHER:
+                self._judge(tally)
+        self._begin(b"")
 
-    def settle(self, tally: _Tally) -> None:
-        """Judge what waits. Raises ``AuthError``; what waited is gone then."""
+    def _judge(self, tally: _Tally) -> None:
         waiting, self._looked, self._candidates = self._looked, [], 0
         if not waiting:
             return
         source = self._source
-        results = self._examiner.conclude(source.name, source.type, [looked for looked, _ in waiting])
-        for (looked, name), examined in zip(waiting, results, strict=True):
-            self._enter(looked.document, name, examined, tally)
+        results = self._examiner.conclude(source.name, source.type, waiting)
+        for looked, examined in zip(waiting, results, strict=True):
+            self._enter(looked.document, examined, tally)
 
-    def _enter(self, document: Document, name: bytes, examined: Examined, tally: _Tally) -> None:
+    def _enter(self, document: Document, examined: Examined, tally: _Tally) -> None:
         if examined.occurrences:
             tally.occurrences += examined.occurrences
         if examined.refused and self._remember:
@@ -260,9 +306,16 @@ class _Waiting:
         # Only what was read wholly is remembered: a broken archive is met again on the next run, and what
         # an unread part held is not taken for gone.
         if self._remember and examined.whole:
+            name = self._named(document)
             tally.documents.append(name)
             if document.version is not None:
                 tally.seen.append((name, document.version))
+
+
+def _names(examiner: Examiner, source: Source) -> Callable[[Document], bytes]:
+    """The keyed names of documents, which say in 16 bytes which one is meant."""
+    named = examiner.keys.documents(source.name)
+    return lambda document: named(document.key or document.uri)
 
 
 def accepted(gap: _Gapped, accept: Sequence[AcceptedGap]) -> _Gapped:

@@ -8,8 +8,11 @@ of one of their keywords.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -32,6 +35,8 @@ GATE: Final = 8 << 10
 _SHORTEST_KEYWORD: Final = 3
 #: A text up to this size, in bytes, is searched as it is.
 _SHORT: Final = 256
+#: Where a text begins or ends, but not a line of it: such a pattern tells texts apart that stand together.
+_OWN_EDGE: Final = re.compile(r"\\[AGZz]")
 
 
 class Engine:
@@ -75,6 +80,10 @@ class Engine:
     def look(self, data: bytes) -> Sight:
         """The quick part: where something may be."""
         return self._finder.look(data)
+
+    def quiet(self, texts: Sequence[bytes]) -> list[bool]:
+        """Which of ``texts`` hold nothing to look for, told of all at once; of some it is not known."""
+        return self._finder.quiet(texts)
 
     def confirm(
         self,
@@ -121,6 +130,7 @@ _Hits = Mapping[int, Sequence[Sequence[int]]]
 
 class _Finder(Protocol):
     def look(self, data: bytes) -> Sight: ...
+    def quiet(self, texts: Sequence[bytes]) -> list[bool]: ...
 
 
 def _finder(
@@ -166,6 +176,7 @@ class _HyperscanFinder:
             self._expressions(self._drawn), cache, lambda: _quoted_marks(self._marks), self._encoded.key
         )
         self._side_automaton = Automaton(self._expressions(gated), cache) if gated else None
+        self._together = not any(_OWN_EDGE.search(found.shape.expression) for found in confirmers)
 
     def _expressions(self, numbers: Iterable[int]) -> list[tuple[str, str]]:
         return [_expression(self._confirmers[number]) for number in numbers]
@@ -188,6 +199,19 @@ class _HyperscanFinder:
         if drawn := self._drawn_hits(data):
             self._look_drawn(data, drawn, found, clues)
         return Sight(found, clues) if found or clues else _NOTHING
+
+    def quiet(self, texts: Sequence[bytes]) -> list[bool]:
+        if not self._together:
+            return [False] * len(texts)
+        # A text that begins a line and ends one is searched as if it stood alone.
+        joined = b"\n".join(texts)
+        ends = list(accumulate(len(text) + 1 for text in texts))
+        quiet = [True] * len(texts)
+        for hits in (self._automaton.hits(joined), self._drawn_hits(joined)):
+            for first, last in chain.from_iterable(hits.values()):
+                for number in range(bisect_left(ends, first), bisect_left(ends, last) + 1):
+                    quiet[number] = False
+        return quiet
 
     def _look(self, data: bytes, hits: _Hits, found: _Found, clues: list[Clue]) -> None:
         gates: dict[int, list[Window]] = {}
@@ -265,6 +289,9 @@ class _KeywordFinder:
         for mark in marks(telling(confirmer.rule for confirmer in confirmers)):
             self._marks.setdefault(mark.core, []).append(mark)
         self._cores = Keywords(list(self._marks))
+
+    def quiet(self, texts: Sequence[bytes]) -> list[bool]:
+        return [False] * len(texts)
 
     def look(self, data: bytes) -> Sight:
         size = len(data)

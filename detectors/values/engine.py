@@ -93,6 +93,10 @@ class ValueEngine:
             else None
         )
 
+    def quiet(self, texts: Sequence[bytes]) -> list[bool]:
+        """None of ``texts`` is told to hold nothing."""
+        return [False] * len(texts)
+
     def look(self, data: bytes) -> Sight:
         """Where values and pieces of keys stand, and what else is worth a look."""
         found: dict[int, list[tuple[int, int]]] = {}

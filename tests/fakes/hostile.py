@@ -22,6 +22,8 @@ __all__ = ["NAMES", "check", "seeds"]
 #: The media type comes from the content alone, but rules may look at the path.
 NAMES = ("x.txt", "x.html", "x.json", "x.log", "x.tar.gz", "x.xlsx", "x.eml", "x.py")
 
+_PLAIN = Document(uri="file:///plain", body=b"nothing to see here", path="plain")
+
 _TEXTS = (
     "token = <github-token:ghp_> # prod",
     '{"a": "\\u0067hp_<alnum:36>", "password": "<password>\\n"}',
@@ -70,7 +72,10 @@ def check(detector: ContentDetector, body: bytes, name: str) -> list[Candidate]:
     for editor in (*EDITORS.values(), wraps):
         assert all(left.end <= right.start for left, right in pairwise(editor(body)))
     document = Document(uri=f"file:///{name}", body=body, path=name)
-    found = [event for event in detector.scan(document) if isinstance(event, Candidate)]
+    events = list(detector.scan(document))
+    # Whatever stands beside it: what is said to be quiet must be so.
+    assert not (events and detector.quiet([_PLAIN, document, _PLAIN])[1])
+    found = [event for event in events if isinstance(event, Candidate)]
     for one in found:
         assert 0 <= one.start < one.end
         assert one.line >= 1

@@ -43,6 +43,9 @@ class Nothing:
     def scan(self, document: Document) -> Sequence[Candidate | Skipped]:
         return ()
 
+    def quiet(self, documents: Sequence[Document]) -> Sequence[bool]:
+        return [True] * len(documents)
+
     def score(self, candidates: Sequence[tuple[Document, Candidate]]) -> Sequence[Verdict]:
         return []
 

@@ -99,6 +99,21 @@ def test_matches_are_those_of_a_plain_search_over_the_whole_text(data: bytes) ->
     assert [(s[1], s[2]) for s in spans(HYPERSCAN, data) if s[0] == "acme.token"] == expected
 
 
+@given(st.lists(st.lists(FRAGMENTS, max_size=6).map(b"".join), max_size=12))
+@settings(max_examples=400, deadline=None)
+def test_what_is_quiet_among_others_holds_nothing_alone(texts: list[bytes]) -> None:
+    for text, quiet in zip(texts, HYPERSCAN.quiet(texts), strict=True):
+        assert not (quiet and any(HYPERSCAN.look(text)))
+    assert not any(FALLBACK.quiet(texts))
+
+
+def test_texts_with_edges_of_their_own_are_not_looked_at_together() -> None:
+    edged = rule("acme.edge", r"\A(?P<secret>top-[0-9]{4})", "top-")
+    assert Engine(RuleSet((edged,)), "hyperscan", None).quiet([b"plain", b"top-4711"]) == [False, False]
+    plain = rule("acme.edge", r"(?P<secret>top-[0-9]{4})", "top-")
+    assert Engine(RuleSet((plain,)), "hyperscan", None).quiet([b"plain", b"top-4711"]) == [True, False]
+
+
 @pytest.mark.parametrize("engine", [HYPERSCAN, FALLBACK], ids=["hyperscan", "fallback"])
 def test_groups_spans_and_anchors(engine: Engine) -> None:
     data = b"see ab:123456@acme\npin=4711\npin=12x\nplain-2024"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unsprawl.detectors.detector import ContentDetector, build
 from unsprawl.detectors.rules import load
 from unsprawl.placeholders import fill
-from unsprawl.records import Candidate
+from unsprawl.records import Candidate, Document
 
 SEEDS = tuple(seeds())
 PIECES = (
@@ -59,6 +59,24 @@ def test_any_content(detectors: Sequence[ContentDetector], body: bytes, name: st
 @given(st.binary(max_size=400))
 def test_any_bytes(detectors: Sequence[ContentDetector], body: bytes) -> None:
     assert told(check(detectors[0], body, "x")) == told(check(detectors[1], body, "x"))
+
+
+def test_a_quiet_text_is_told_among_others_and_an_example_is_not_one(
+    detectors: Sequence[ContentDetector],
+) -> None:
+    plain = Document(uri="mem:plain", body=b"see the minutes of the meeting", path="plain.md")
+    examples = [
+        Document(uri="mem:example", body=fill(text, rule.id).encode(), path="x.txt")
+        for rule in load().rules
+        for text in rule.examples
+    ]
+    hyperscan, fallback = detectors
+    for at in range(0, len(examples), 50):
+        batch = [one for example in examples[at : at + 50] for one in (plain, example)]
+        quiet = hyperscan.quiet(batch)
+        assert 2 * sum(quiet[::2]) > len(examples[at : at + 50])  # a match may reach into what follows
+        assert not any(quiet[1::2])
+    assert fallback.quiet([plain]) == [False]
 
 
 def test_the_engines_agree_on_all_examples_and_near_misses(detectors: Sequence[ContentDetector]) -> None:

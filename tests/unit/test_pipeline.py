@@ -59,6 +59,9 @@ class WordDetector:
 
     version = "1"
 
+    def quiet(self, documents: Sequence[Document]) -> list[bool]:
+        return [not re.search(rb"=|boom|cut", cast(bytes, document.body)) for document in documents]
+
     def scan(self, document: Document) -> Iterator[Candidate | Skipped]:
         body = document.body
         data = body if isinstance(body, bytes) else body.open(0).read()
@@ -131,9 +134,13 @@ def unseen(_key: str) -> None:
 
 
 def step(
-    source: ScriptedSource, cursor: Cursor | None = None, budget: Budget | None = None, **more: Any
+    source: ScriptedSource,
+    cursor: Cursor | None = None,
+    budget: Budget | None = None,
+    examiner: Examiner = EXAMINER,
+    **more: Any,
 ) -> Batch:
-    return take_step(source, Unit("u"), cursor, unseen, budget or Budget(), EXAMINER, **more)
+    return take_step(source, Unit("u"), cursor, unseen, budget or Budget(), examiner, **more)
 
 
 ONE = Budget(documents=1)
@@ -199,6 +206,29 @@ def test_a_defect_of_a_parser_is_one_gap() -> None:
     assert batch.counts.documents == 2
     assert batch.counts.skipped == 1
     assert len(batch.occurrences) == 2
+
+
+def test_short_documents_are_looked_at_together_and_told_in_their_order() -> None:
+    marks: list[bytes] = []
+    bodies = ["", "key=one", "plain", "key=two boom", "x" * 5000, "key=three", *["plain"] * 2000]
+    batch = step(ScriptedSource([doc(str(n), body) for n, body in enumerate(bodies)]), begin=marks.append)
+    assert [one.uri for one in batch.occurrences] == [f"script://{n}" for n in (1, 3, 5)]
+    assert batch.counts == Counts(documents=2006, skipped=1, read_bytes=sum(map(len, bodies)))
+    assert len(batch.documents) == 2005  # all but the one that could not be read wholly
+    # Only what may hold something was looked at alone, and said so.
+    named = [KEYS.name("script", f"script://{n}") for n in (1, 3, 4, 5)]
+    assert marks == [mark for name in named for mark in (name, b"")]
+
+
+def test_documents_that_fail_together_are_looked_at_one_by_one() -> None:
+    class Sullen(WordDetector):
+        def quiet(self, documents: Sequence[Document]) -> list[bool]:
+            raise ValueError(f"key=hush {len(documents)}")
+
+    sullen = replace(EXAMINER, detector=Sullen())
+    batch = step(ScriptedSource([doc("a", "key=one"), doc("b")]), examiner=sullen)
+    assert len(batch.occurrences) == 1
+    assert (batch.counts.documents, batch.counts.skipped) == (2, 0)
 
 
 def test_what_was_not_wholly_read_is_neither_remembered_nor_taken_for_gone() -> None:
@@ -408,7 +438,7 @@ def test_a_full_run_says_so_with_every_task() -> None:
 
 
 def test_a_document_that_killed_a_worker_is_a_gap_and_the_rest_is_read() -> None:
-    source = ScriptedSource([doc("a"), doc("b", "key=one"), doc("c", "key=two")])
+    source = ScriptedSource([doc("a", "key=nil"), doc("b", "key=one"), doc("c", "key=two")])
     begun: list[bytes] = []
     poison = KEYS.name("script", "script://b")
     batch = take_step(

@@ -124,6 +124,10 @@ class Surveying:
         cues, self._cues = self._cues, {}
         return cues
 
+    def quiet(self, documents: Sequence[Document]) -> list[bool]:
+        """None is known to hold nothing: names and accounts count too."""
+        return [False] * len(documents)
+
     def scan(self, document: Document) -> Iterable[Candidate | Skipped]:
         own, look = self._own(), _Look()
         found: set[str] = set()
