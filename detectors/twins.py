@@ -11,13 +11,10 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 from pickle import dumps, loads
 from typing import Final, NamedTuple, NoReturn, TypeAlias
 
@@ -25,6 +22,7 @@ from unsprawl.detectors.containers.archives import opened
 from unsprawl.detectors.containers.pieces import Cut, Leaf, placed
 from unsprawl.detectors.containers.streams import Account, Reader
 from unsprawl.detectors.matching.confirm import Tally
+from unsprawl.forking import may_fork
 from unsprawl.records import Candidate
 from unsprawl.spare import processors
 from unsprawl.structs import Struct, field
@@ -35,9 +33,9 @@ __all__ = ["scanned"]
 _ALONE: Final = 4 << 20
 _BATCH: Final = 512 << 10
 #: Where a batch lies; a content that is larger is scanned here.
-_SLOT: Final = 4 << 20
+_SLOT: Final = 12 << 20
 #: Slots of a twin: it has something to go on with while its original is at a large content.
-_SLOTS: Final = 8
+_SLOTS: Final = 4
 _MOST_TWINS: Final = 3
 #: Batches that may wait for an earlier one to be answered.
 _WAITING: Final = 64
@@ -245,7 +243,7 @@ class _Crew:
 
     def _fork(self) -> bool:
         """Start a twin while a processor is idle; whether there is one."""
-        while len(self._twins) < min(processors(), _MOST_TWINS) and _is_alone():
+        while len(self._twins) < min(processors(), _MOST_TWINS) and may_fork():
             memory = mmap.mmap(-1, _SLOTS * _SLOT)
             ours, theirs = Pipe()
             process = os.fork()
@@ -256,15 +254,6 @@ class _Crew:
             self._twins.append(_Twin(process, ours, memory, [*range(_SLOTS)]))
             self._account.closed = True
         return bool(self._twins)
-
-
-def _is_alone() -> bool:
-    """Whether this process may be forked: beside other threads a copy may wait for a lock for ever."""
-    if sys.platform != "linux" or threading.active_count() > 1:
-        return False
-    with suppress(OSError):
-        return len(list(Path("/proc/self/task").iterdir())) == 1
-    return False
 
 
 def _serve(

@@ -80,10 +80,12 @@ def _kept() -> Iterator[None]:
 def _build_examiner(detection: Detection) -> Examiner:
     from unsprawl.detectors.detector import build
     from unsprawl.models.choice import chosen
+    from unsprawl.models.judge import shared
     from unsprawl.redaction import Redactor
 
     detector = build(detection.rules, detection.exclude_rules, doubts=True)
-    classifier: Classifier = chosen({rule.id: rule.kind for rule in detector.rules.rules})
+    kinds = {rule.id: rule.kind for rule in detector.rules.rules}
+    classifier = shared(chosen(kinds), kinds)
     if detection.values is not None:
         return _sweeping(detection, detection.values, detector, classifier)
     if detection.remembers:

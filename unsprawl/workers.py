@@ -14,6 +14,7 @@ from unsprawl import pipeline
 from unsprawl.budgets import Account
 from unsprawl.detection import Detection, examiner
 from unsprawl.executors import Begin, Executor, Inbox, Processes, Run, Task, Threads
+from unsprawl.models.judge import judging
 from unsprawl.pipeline import Progress
 from unsprawl.records import Batch, Seen, Source, Unit
 from unsprawl.step import Budget, step
@@ -140,9 +141,11 @@ def executors(
     """
     # A worker has one thread for its sums, and to start others costs it a tenth of a second.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    examiner(steps.detection)  # forked workers share what is loaded before
     count = jobs or os.cpu_count() or 1
     placed = {source.reads_in for source in sources}
+    if "worker" in placed and count > 1:
+        stack.enter_context(judging())
+    examiner(steps.detection)  # forked workers share what is loaded before
     made: dict[str, Executor] = {}
     if "worker" in placed:
         kind = Processes if count > 1 else Threads

@@ -13,6 +13,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -88,15 +89,15 @@ def telling(rules: Iterable[Rule]) -> Telling:
     """Names of providers are left out: a thousand common words would be found in any picture."""
     words: dict[bytes, None] = {}
     prefixes: dict[bytes, None] = {}
-    for rule in rules:
-        if rule.context:
-            continue
+    plain = [rule for rule in rules if not rule.context]
+    for rule in plain:
         if len(rule.prefix) >= _SHORTEST and rule.kind == "exact":
             prefixes[rule.prefix.encode()] = None
-        for keyword in rule.keywords:
-            for variant in (keyword, keyword.lower(), keyword.upper(), keyword.capitalize()):
-                if len(variant.encode()) >= _SHORTEST:
-                    words[variant.encode()] = None
+    for keyword in dict.fromkeys(chain.from_iterable(rule.keywords for rule in plain)):
+        for variant in (keyword, keyword.lower(), keyword.upper(), keyword.capitalize()):
+            word = variant.encode()
+            if len(word) >= _SHORTEST:
+                words[word] = None
     return Telling(tuple(words), tuple(prefixes))
 
 

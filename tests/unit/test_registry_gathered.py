@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -152,6 +155,32 @@ def test_a_full_disk_ends_the_keeping_only(folder, monkeypatch):
     assert set(names_of(folder, far).entries) == {"app/.env", "big"}
     assert examine(folder, far) == LAYER.blob.data
     assert far.asked == 2
+
+
+def test_what_a_killed_crawl_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = (
+        "import os, signal; from unsprawl.oci.gathered import Folder; "
+        "print(Folder().path, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    ).stdout.strip()
+    working, linked = Folder(), tmp_path / "unsprawl-layers-linked"
+    linked.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    Folder().remove()
+    assert Path(killed).exists()  # it is so new that its lock might be missing
+    for path in (killed, working.path, tmp_path / "elsewhere"):
+        os.utime(path, (0, 0))
+    Folder().remove()
+    assert not Path(killed).exists()
+    assert Path(working.path).exists()
+    assert (tmp_path / "elsewhere").exists()
+    working.remove()
 
 
 def test_a_folder_is_removed_by_its_maker_alone(folder, monkeypatch):

@@ -14,8 +14,10 @@ import os
 import queue
 import re
 import shutil
+import stat
 import tempfile
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +46,12 @@ _NONCE: Final = 16
 #: Bytes of layers that are kept on disk between two uses.
 _MOST_KEPT: Final = 4 << 30
 
+
+_PREFIX: Final = "unsprawl-layers-"
+#: Held while the folder is used.
+_LOCK: Final = "owner.busy"
+#: Seconds in which a new folder may not have its lock yet.
+_NEW: Final = 60.0
 
 #: Made once: threads that ask msgspec for the fields of one class at the same time crash the process.
 _DECODER: Final = msgspec.msgpack.Decoder(LayerNames | str)
@@ -172,19 +180,37 @@ class Gathered:
 
 
 class Folder:
-    """A folder for :class:`Gathered`, removed by the process that made it, at its end at the latest."""
+    """A folder for :class:`Gathered`, removed by the process that made it, at its end at the latest.
+
+    Where that was killed, the next one that anybody makes removes it: its lock is held no more.
+    """
 
     def __init__(self) -> None:
-        self.path = tempfile.mkdtemp(prefix="unsprawl-layers-")
+        _remove_abandoned()
+        self.path = tempfile.mkdtemp(prefix=_PREFIX)
         self.key = os.urandom(32)
         self._owner = os.getpid()
+        self._lock = filelock.FileLock(Path(self.path, _LOCK))
+        self._lock.acquire()
         atexit.register(self.remove)
 
     def remove(self) -> None:
         # A worker inherits this object, and the folder goes on to be used without that worker.
         if os.getpid() == self._owner:
             shutil.rmtree(self.path, ignore_errors=True)
+            self._lock.release()
             atexit.unregister(self.remove)
+
+
+def _remove_abandoned() -> None:
+    """Remove the folders of crawls of this user that were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError, filelock.Timeout):
+            found = path.lstat()
+            mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if mine and time.time() - found.st_mtime > _NEW:
+                with filelock.FileLock(path / _LOCK, timeout=0):
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 class _Lent(io.RawIOBase):
