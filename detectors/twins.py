@@ -246,7 +246,10 @@ class _Crew:
         while len(self._twins) < min(processors(), _MOST_TWINS) and may_fork():
             memory = mmap.mmap(-1, _SLOTS * _SLOT)
             ours, theirs = Pipe()
-            process = os.fork()
+            try:
+                process = os.fork()
+            except OSError:  # the system has no room for one
+                break
             if not process:
                 inherited = [ours, *(twin.pipe for twin in self._twins)]
                 _serve(theirs, inherited, memory, self._scan, self._tally, self._account)

@@ -41,24 +41,34 @@ _door: socket.socket | None = None
 def judging() -> Iterator[None]:
     """Within it a judge answers this process and those that it forks, where one can be forked itself."""
     global _door  # noqa: PLW0603  # a fact of the process
-    if not may_fork():
+    started = _start() if may_fork() else None
+    if started is None:
         yield
         return
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    process = os.fork()
-    if not process:
-        ours.close()
-        _serve(theirs)
-    theirs.close()
-    _door = ours
+    process, _door = started
     try:
         yield
     finally:
+        _door.close()
         _door = None
-        ours.close()
         with suppress(OSError):
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
+
+
+def _start() -> tuple[int, socket.socket] | None:
+    """A judge and its door; None where the system has no room for it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        try:
+            process = os.fork()
+        except OSError:
+            ours.close()
+            return None
+        if not process:
+            ours.close()
+            _serve(theirs)
+    return process, ours
 
 
 def shared(own: Classifier, kinds: Mapping[str, str]) -> Classifier:

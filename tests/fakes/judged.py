@@ -31,6 +31,10 @@ def counted_fork() -> int:
     return process
 
 
+def no_room() -> int:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
 def pairs() -> list[tuple[Document, Candidate]]:
     detector = build(doubts=True)
     lines = [
@@ -149,8 +153,11 @@ def main(scenario: str) -> dict[str, Any]:
     os.fork = counted_fork
     if scenario == "alone":
         return asked(judge.shared(chosen(kinds()), kinds()))
-    if scenario == "beside":
-        threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+    if scenario in ("beside", "crowded"):
+        if scenario == "beside":
+            threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+        else:
+            os.fork = no_room
         with judge.judging():
             return {"made": len(made), **asked(judge.shared(chosen(kinds()), kinds()))}
     with judge.judging():

@@ -2,8 +2,8 @@
 
 A process with threads is not forked, and one that runs tests has some, so this runs by itself. ``IDLE``
 processors have nothing to do. ``MISHAP`` is what befalls the twins: ``none``, ``killed`` or ``raises``, where
-their original does not, or ``once``: killed, and no processor is idle any more. ``STOP``: so many candidates
-are taken.
+their original does not, ``once``: killed, and no processor is idle any more, or ``crowded``: there are none,
+since the system has no room for a process. ``STOP``: so many candidates are taken.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ def counted_fork() -> int:
     return process
 
 
+def no_room() -> int:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
 def killed(self: twins._Content) -> Leaf:
     """Nobody survives a batch with the member 050 in it but the process that everything began with."""
     if os.getpid() != original and "050" in self.member:
@@ -62,9 +66,9 @@ def told(one: Candidate | Skipped) -> list[object]:
 
 def main(path: str, processors: str, mishap: str, stop: str = "1000000") -> None:
     twins._ALONE, twins._BATCH = 1 << 13, 1 << 16  # type: ignore[misc]
-    if mishap != "none":
+    if mishap not in ("none", "crowded"):
         twins._Content.leaf = {"killed": killed, "raises": raises, "once": once}[mishap]  # type: ignore[method-assign]
-    os.fork = counted_fork
+    os.fork = no_room if mishap == "crowded" else counted_fork
     idle.value = int(processors)
     spare.count_in(idle)
     file = Path(path)

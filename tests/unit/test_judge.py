@@ -66,8 +66,9 @@ def test_what_cannot_be_judged_fails_where_it_was_found(alone: Any) -> None:
     assert told["verdicts"] == alone
 
 
-def test_beside_a_thread_there_is_none(alone: Any) -> None:
-    told = run("beside")
+@pytest.mark.parametrize("reason", ["beside", "crowded"])
+def test_beside_a_thread_and_without_room_for_one_there_is_none(reason: str, alone: Any) -> None:
+    told = run(reason)
     assert told["made"] == 0
     assert told["loaded"]
     assert told["verdicts"] == alone

@@ -88,6 +88,10 @@ def test_twins_find_the_same_in_the_same_order(archive: Path, alone: Any, idle: 
     assert scan(archive, idle) == {"found": alone["found"], "twins": twins, "left": []}
 
 
+def test_where_none_can_be_started_all_is_scanned_by_one(archive: Path, alone: Any) -> None:
+    assert scan(archive, 1, "crowded") == alone
+
+
 @pytest.mark.parametrize("mishap", ["killed", "raises", "once"])
 def test_what_a_twin_dies_of_is_scanned_by_its_original(archive: Path, alone: Any, mishap: str) -> None:
     met = scan(archive, 1, mishap)
