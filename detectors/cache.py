@@ -5,14 +5,18 @@ Best effort throughout: a home directory that cannot be written costs time at ev
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
-__all__ = ["default_folder", "recall", "remember"]
+__all__ = ["default_folder", "kept", "recall", "remember"]
+
+_Made = TypeVar("_Made")
 
 #: A sum of the content stands behind it: the folder is its owner's, only damage is to be noticed.
 _SUM_BYTES: Final = 4
@@ -25,6 +29,22 @@ def default_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("unsprawl")
+
+
+def kept(folder: Path | None, kind: str, key: bytes, form: Any, make: Callable[[], _Made]) -> _Made:
+    """What ``make`` makes of what ``key`` tells, a ``form``; from ``folder`` if it was kept there."""
+    import msgspec
+
+    name = f"{kind}-{hashlib.sha256(key).hexdigest()[:32]}.msgpack"
+    content = None if folder is None else recall(folder, name)
+    if content is not None:
+        with suppress(msgspec.MsgspecError):
+            found: _Made = msgspec.msgpack.decode(content, type=form)
+            return found
+    made = make()
+    if folder is not None:
+        remember(folder, name, msgspec.msgpack.encode(made))
+    return made
 
 
 def recall(folder: Path, name: str) -> bytes | None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from unsprawl import __version__
-from unsprawl.detectors.cache import default_folder, recall, remember
+from unsprawl.detectors.cache import default_folder, kept
 from unsprawl.errors import RuleError
 from unsprawl.records import Severity
 from unsprawl.structs import Struct
@@ -152,14 +151,15 @@ def load(
     ``cache`` is a folder (default: the user's cache folder). Raises ``RuleError``.
     """
     files = _files(([BUILTIN] if builtin else []) + [Path(path) for path in paths])
-    key = hashlib.sha256(f"{_FORMAT}\0{__version__}\0{files}".encode("utf-8", "surrogateescape")).hexdigest()
-    folder = default_folder() if cache is None else cache
-    kept = _recall(folder, key)
-    if kept is None:
+
+    def parsed() -> _Parsed:
         rules, notes = _parse_all([(Path(file), _read(Path(file))) for file, _, _ in files])
-        kept = rules, notes, _digest(rules)
-        _remember(folder, key, kept)
-    rules, notes, digest = kept
+        return rules, notes, _digest(rules)
+
+    key = f"{_FORMAT}\0{__version__}\0{files}".encode("utf-8", "surrogateescape")
+    folder = default_folder() if cache is None else cache
+    # To parse a thousand rules costs half a second, to decode them some milliseconds.
+    rules, notes, digest = kept(folder, "rules", key, _Parsed, parsed)
     if exclude:
         rules = _excluding(rules, exclude)
         digest = _digest(rules)
@@ -267,21 +267,3 @@ def _digest(rules: Sequence[Rule]) -> str:
             digest.update(part.encode())
             digest.update(b"\0")
     return digest.hexdigest()[:16]
-
-
-# --- the cache: parsing a thousand rules costs half a second, decoding them some milliseconds -----
-
-
-def _recall(folder: Path, key: str) -> _Parsed | None:
-    import msgspec
-
-    content = recall(folder, f"rules-{key[:32]}.msgpack")
-    with suppress(msgspec.MsgspecError):
-        return None if content is None else msgspec.msgpack.decode(content, type=_Parsed)
-    return None
-
-
-def _remember(folder: Path, key: str, parsed: _Parsed) -> None:
-    import msgspec
-
-    remember(folder, f"rules-{key[:32]}.msgpack", msgspec.msgpack.encode(parsed))

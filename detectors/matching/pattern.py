@@ -7,15 +7,13 @@ bytes to look back from such an end (``back``) and how long a match can be (``ah
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from unsprawl.detectors.cache import recall, remember
+from unsprawl.detectors.cache import kept
 from unsprawl.structs import Struct
 
 __all__ = ["LONGEST", "Shape", "lead", "shape", "shapes"]
@@ -93,18 +91,8 @@ def shape(pattern: str, superset: str = "") -> Shape:
 
 def shapes(patterns: Sequence[tuple[str, str]], folder: Path | None) -> list[Shape]:
     """The shapes of all patterns and their supersets, kept in ``folder``: a thousand take half a second."""
-    import msgspec
-
-    text = "\0".join([str(_FORMAT), *chain.from_iterable(patterns)]).encode("utf-8", "surrogatepass")
-    name = f"shapes-{hashlib.sha256(text).hexdigest()[:32]}.msgpack"
-    kept = None if folder is None else recall(folder, name)
-    if kept is not None:
-        with suppress(msgspec.MsgspecError):
-            return msgspec.msgpack.decode(kept, type=list[Shape])
-    made = [shape(pattern, superset) for pattern, superset in patterns]
-    if folder is not None:
-        remember(folder, name, msgspec.msgpack.encode(made))
-    return made
+    key = "\0".join([str(_FORMAT), *chain.from_iterable(patterns)]).encode("utf-8", "surrogatepass")
+    return kept(folder, "shapes", key, list[Shape], lambda: [shape(*each) for each in patterns])
 
 
 class _Made(NamedTuple):

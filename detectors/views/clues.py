@@ -9,15 +9,13 @@ lie. Compressed data shows no keyword, but begins with the same bytes always.
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from unsprawl.detectors.cache import recall, remember
+from unsprawl.detectors.cache import kept
 from unsprawl.detectors.rules import Rule
 
 __all__ = ["BLOCK", "Clue", "Coding", "Mark", "Spans", "Telling", "marks", "spans", "telling"]
@@ -119,17 +117,9 @@ def marks(of: Telling) -> list[Mark]:
 
 def spans(of: Telling, folder: Path | None, found: Callable[[], Iterable[Mark]]) -> Spans:
     """Width and coding of the marks of ``of``, which ``found`` makes, kept in ``folder``."""
-    import msgspec
-
-    name = f"marks-{hashlib.sha256(of.key.encode()).hexdigest()[:32]}.msgpack"
-    kept = None if folder is None else recall(folder, name)
-    if kept is not None:
-        with suppress(msgspec.MsgspecError):
-            return msgspec.msgpack.decode(kept, type=Spans)
-    made: Spans = [(mark.width, mark.coding) for mark in found()]
-    if folder is not None:
-        remember(folder, name, msgspec.msgpack.encode(made))
-    return made
+    return kept(
+        folder, "marks", of.key.encode(), Spans, lambda: [(mark.width, mark.coding) for mark in found()]
+    )
 
 
 def _encodings(word: bytes) -> Iterator[Mark]:
