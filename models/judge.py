@@ -58,7 +58,10 @@ def judging() -> Iterator[None]:
 
 def _start() -> tuple[int, socket.socket] | None:
     """A judge and its door; None where the system has no room for it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:
+        return None
     with theirs:
         try:
             process = os.fork()
