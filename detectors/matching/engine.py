@@ -18,12 +18,29 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from unsprawl.detectors.cache import default_folder
 from unsprawl.detectors.matching.confirm import Confirmer, Match, Tally, Window
-from unsprawl.detectors.matching.drawn import SPACED_BEFORE, excerpt, in_run, in_spaced, located
+from unsprawl.detectors.matching.drawn import (
+    SPACED_BEFORE,
+    Excerpt,
+    excerpt,
+    in_run,
+    in_spaced,
+    located,
+)
 from unsprawl.detectors.matching.fallback import Keywords
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rulebook.contextual import reach
-from unsprawl.detectors.rules import RuleSet
-from unsprawl.detectors.views.clues import BLOCK, Clue, Coding, Mark, Spans, marks, spans, telling
+from unsprawl.detectors.rules import Rule, RuleSet
+from unsprawl.detectors.views.clues import (
+    BLOCK,
+    Clue,
+    Coding,
+    Mark,
+    Spans,
+    Telling,
+    marks,
+    spans,
+    telling,
+)
 from unsprawl.detectors.views.telling import GUARDS, TELLING
 from unsprawl.detectors.views.telling import places as telling_places
 from unsprawl.errors import ConfigError
@@ -143,7 +160,7 @@ def _finder(
             if backend == "hyperscan":
                 raise ConfigError(
                     f"Hyperscan cannot be loaded: {error}",
-                    hint="Use the fallback engine: same findings, half as fast.",
+                    hint="Use the fallback engine: same findings, ten to fifty times slower.",
                 ) from None
         else:
             return "hyperscan", _HyperscanFinder(confirmers, gated, cache)
@@ -169,9 +186,7 @@ class _HyperscanFinder:
         self._automaton = Automaton(expressions, cache)
         self._encoded = telling(rules)
         self._cache = cache
-        # Before a drawn value its name may stand, before spaced-out letters a keyword that is spaced out.
-        before = [reach(rules[number].context) for number in self._drawn]
-        self._back = max([*before, SPACED_BEFORE + 2 * self._encoded.longest])
+        self._back = _before_runs([rules[number] for number in self._drawn], self._encoded)
         self._drawn_automaton = Automaton(
             self._expressions(self._drawn), cache, lambda: _quoted_marks(self._marks), self._encoded.key
         )
@@ -280,13 +295,16 @@ class _KeywordFinder:
     def __init__(self, confirmers: tuple[Confirmer, ...], gated: list[int]) -> None:
         self._confirmers = confirmers
         self._gated = frozenset(gated)
-        everywhere = [number for number, confirmer in enumerate(confirmers) if not confirmer.rule.keywords]
-        self._everywhere = tuple(everywhere)
-        words = dict(_words_of(confirmers, range(len(confirmers))))
-        self._rules_of = {word.encode(): numbers for word, numbers in words.items()}
-        self._keywords = Keywords([word.encode() for word in words])
+        rules = [confirmer.rule for confirmer in confirmers]
+        self._everywhere = [number for number, rule in enumerate(rules) if not rule.keywords]
+        drawn = [number for number, rule in enumerate(rules) if rule.drawn and number not in self._gated]
+        self._rules_of = _by_word(confirmers, {*range(len(rules))}.difference(drawn))
+        self._drawn_of = _by_word(confirmers, drawn)
+        self._keywords, self._names = Keywords(list(self._rules_of)), Keywords(list(self._drawn_of))
+        encoded = telling(rules)
+        self._back = _before_runs([rules[number] for number in drawn], encoded)
         self._marks: dict[bytes, list[Mark]] = {}
-        for mark in marks(telling(confirmer.rule for confirmer in confirmers)):
+        for mark in marks(encoded):
             self._marks.setdefault(mark.core, []).append(mark)
         self._cores = Keywords(list(self._marks))
 
@@ -295,15 +313,21 @@ class _KeywordFinder:
 
     def look(self, data: bytes) -> Sight:
         size = len(data)
+        taken = None if excerpt is None or size < _SHORT else excerpt(data, self._back)
+        runs = data if taken is None else taken[0]
         around: dict[int, list[Window]] = {}
-        for word, places in self._keywords.places(data.lower()).items():
-            for number in self._rules_of[word]:
-                windows = around.setdefault(number, [])
-                if number in self._gated:
-                    windows += [_gate(end, end) for _, end in places]
-                else:
-                    reach = self._confirmers[number].shape.ahead
-                    windows += [(end - reach, start + reach, end) for start, end in places]
+        for rules_of, places_of in (
+            (self._rules_of, self._keywords.places(data.lower())),
+            (self._drawn_of, _places(self._names, runs.lower(), taken)),
+        ):
+            for word, places in places_of.items():
+                for number in rules_of[word]:
+                    windows = around.setdefault(number, [])
+                    if number in self._gated:
+                        windows += [_gate(end, end) for _, end in places]
+                    else:
+                        ahead = self._confirmers[number].shape.ahead
+                        windows += [(end - ahead, start + ahead, end) for start, end in places]
         found: _Found = {
             number: (_merged(stretches, size), number in self._gated) for number, stretches in around.items()
         }
@@ -311,13 +335,29 @@ class _KeywordFinder:
             found[number] = ([(0, size, size)], False)
         clues = [
             Clue(end - mark.width, mark.coding)
-            for core, places in self._cores.places(data).items()
+            for core, places in _places(self._cores, runs, taken).items()
             for mark in self._marks[core]
             for _, end in places
             if _is_clue(data, end, mark.width, mark.coding)
         ]
         clues += [Clue(end, coding) for coding, end in telling_places(data)]
         return Sight(found, clues)
+
+
+def _places(keywords: Keywords, text: bytes, of: Excerpt | None) -> Mapping[bytes, Sequence[tuple[int, int]]]:
+    """Where words stand in ``text``; if that is an excerpt, in what it is ``of``."""
+    found = keywords.places(text)
+    if of is None:
+        return found
+    return {
+        word: [(end - len(word), end) for end, _ in located([(end, end) for _, end in places], of)]
+        for word, places in found.items()
+    }
+
+
+def _before_runs(drawn: Sequence[Rule], encoded: Telling) -> int:
+    """Bytes before a run that matter: its name may stand there, or a keyword in spaced-out letters."""
+    return max([*(reach(rule.context) for rule in drawn), SPACED_BEFORE + 2 * encoded.longest])
 
 
 def _is_clue(data: bytes, end: int, width: int, coding: Coding) -> bool:
@@ -333,6 +373,10 @@ def _words_of(
         for word in dict.fromkeys(word.lower() for word in confirmers[number].rule.keywords):
             words.setdefault(word, []).append(number)
     return ((word, tuple(of)) for word, of in words.items())
+
+
+def _by_word(confirmers: tuple[Confirmer, ...], numbers: Iterable[int]) -> dict[bytes, tuple[int, ...]]:
+    return {word.encode(): of for word, of in _words_of(confirmers, numbers)}
 
 
 def _expression(confirmer: Confirmer) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """The backend where Hyperscan has no wheel: an Aho-Corasick automaton over the rules' keywords.
 
 Every match of a rule holds one of its keywords, in any case, so the surroundings of each keyword are
-where the rule could match. That is half as fast as Hyperscan and finds the same.
+where the rule could match. That finds what Hyperscan finds, and takes ten to fifty times as long.
 """
 
 from __future__ import annotations
