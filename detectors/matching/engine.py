@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from unsprawl.detectors.cache import default_folder
 from unsprawl.detectors.matching.confirm import Confirmer, Match, Tally, Window
@@ -26,7 +26,7 @@ from unsprawl.detectors.matching.drawn import (
     in_spaced,
     located,
 )
-from unsprawl.detectors.matching.fallback import Keywords
+from unsprawl.detectors.matching.fallback import Keywords, searcher
 from unsprawl.detectors.matching.pattern import shapes
 from unsprawl.detectors.rulebook.contextual import reach
 from unsprawl.detectors.rules import Rule, RuleSet
@@ -307,6 +307,7 @@ class _KeywordFinder:
         for mark in marks(encoded):
             self._marks.setdefault(mark.core, []).append(mark)
         self._cores = Keywords(list(self._marks))
+        self._searches: dict[int, Any] = {}
 
     def quiet(self, texts: Sequence[bytes]) -> list[bool]:
         return [False] * len(texts)
@@ -328,11 +329,14 @@ class _KeywordFinder:
                     else:
                         ahead = self._confirmers[number].shape.ahead
                         windows += [(end - ahead, start + ahead, end) for start, end in places]
-        found: _Found = {
-            number: (_merged(stretches, size), number in self._gated) for number, stretches in around.items()
-        }
-        for number in self._everywhere:
-            found[number] = ([(0, size, size)], False)
+        around |= {number: [(0, size, size)] for number in self._everywhere}
+        found: _Found = {}
+        for number, stretches in around.items():
+            windows = _merged(stretches, size)
+            if number in self._gated:
+                found[number] = windows, True
+            elif hits := self._hits(number, windows, data):
+                found[number] = hits, False
         clues = [
             Clue(end - mark.width, mark.coding)
             for core, places in _places(self._cores, runs, taken).items()
@@ -342,6 +346,16 @@ class _KeywordFinder:
         ]
         clues += [Clue(end, coding) for coding, end in telling_places(data)]
         return Sight(found, clues)
+
+    def _hits(self, number: int, windows: list[Window], data: bytes) -> list[Window]:
+        """The windows as Hyperscan names them: around what a rule is searched by, which may say more."""
+        shape = self._confirmers[number].shape
+        if number not in self._searches:
+            self._searches[number] = searcher(shape.expression)
+        ends = [
+            hit.end() for low, high, _ in windows for hit in self._searches[number].finditer(data, low, high)
+        ]
+        return _merged(((end - shape.back, end + shape.ahead, end) for end in ends), len(data))
 
 
 def _places(keywords: Keywords, text: bytes, of: Excerpt | None) -> Mapping[bytes, Sequence[tuple[int, int]]]:
@@ -376,7 +390,12 @@ def _words_of(
 
 
 def _by_word(confirmers: tuple[Confirmer, ...], numbers: Iterable[int]) -> dict[bytes, tuple[int, ...]]:
-    return {word.encode(): of for word, of in _words_of(confirmers, numbers)}
+    """The rules of each keyword, which is looked for without the signs that it ends with."""
+    words: dict[bytes, tuple[int, ...]] = {}
+    for word, of in _words_of(confirmers, numbers):
+        plain = (word.rstrip(" =:") or word).encode()
+        words[plain] = (*words.get(plain, ()), *of)
+    return {word: tuple(dict.fromkeys(of)) for word, of in words.items()}
 
 
 def _expression(confirmer: Confirmer) -> tuple[str, str]:

@@ -1,14 +1,16 @@
 """The backend where Hyperscan has no wheel: an Aho-Corasick automaton over the rules' keywords.
 
-Every match of a rule holds one of its keywords, in any case, so the surroundings of each keyword are
-where the rule could match. That finds what Hyperscan finds, and takes ten to fifty times as long.
+Every match of a rule holds one of its keywords, in any case, so what Hyperscan would search everywhere is
+searched in the surroundings of each keyword. That finds what Hyperscan finds, and takes ten to fifty times as
+long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["Keywords"]
+__all__ = ["Keywords", "searcher"]
 
 
 class Keywords:
@@ -30,3 +32,12 @@ class Keywords:
             for index, start, end in self._find(data, overlapping=True):
                 found.setdefault(self._words[index], []).append((start, end))
         return found
+
+
+def searcher(expression: str) -> Any:
+    """``expression``, one of those that Hyperscan searches, for RE2."""
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(b"(?m)" + expression.encode(), options)
