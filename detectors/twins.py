@@ -33,9 +33,9 @@ __all__ = ["scanned"]
 _ALONE: Final = 4 << 20
 _BATCH: Final = 512 << 10
 #: Where a batch lies; a content that is larger is scanned here.
-_SLOT: Final = 12 << 20
+_SLOT: Final = 4 << 20
 #: Slots of a twin: it has something to go on with while its original is at a large content.
-_SLOTS: Final = 4
+_SLOTS: Final = 8
 _MOST_TWINS: Final = 3
 #: Batches that may wait for an earlier one to be answered.
 _WAITING: Final = 64
