@@ -8,8 +8,10 @@ import pytest
 from hostile import NAMES, check, seeds
 from hypothesis import given
 from hypothesis import strategies as st
+from patterned import matching
 
 from unsprawl.detectors.detector import ContentDetector, build
+from unsprawl.detectors.matching.confirm import Tally
 from unsprawl.detectors.rules import load
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document
@@ -89,3 +91,37 @@ def test_the_engines_agree_on_all_examples_and_near_misses(detectors: Sequence[C
         assert first == second
         count += len(first)
     assert count > len(load())
+
+
+#: Two letters and a word on their heels, which Hyperscan finds behind a separator alone.
+_MISSED = {"cloudflare.r2-secret", "github.older-token"}
+
+
+def test_what_is_searched_for_is_found_wherever_it_stands(detectors: Sequence[ContentDetector]) -> None:
+    """Of some patterns Hyperscan misses matches far from the begin of a text: no rule may be like these."""
+    words = b"lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod\n" * 6
+    engine = detectors[0]._engine
+    missed = set()
+    for number, confirmer in enumerate(engine._confirmers):
+        rule = confirmer.rule
+        # The values of generic rules are searched for only where they look like some.
+        if (rule.kind == "generic" and rule.superset) or rule.gated or not confirmer.shape.selective:
+            continue
+        for text in matching(rule.pattern, 8, rule.id):
+            body = words + b"and " + text + b" \n" + words
+            whole = [(0, len(body), len(body))]
+            if confirmer.matches(body, whole, Tally(size=len(body))) and (
+                number not in engine.look(body).windows
+            ):
+                missed.add(rule.id)
+    assert missed <= _MISSED
+
+
+@pytest.mark.parametrize(
+    "command", ["java -password <password> x", "make -pass <password>", "tool --token <alnum:24>"]
+)
+def test_an_option_is_found_wherever_it_stands(detectors: Sequence[ContentDetector], command: str) -> None:
+    body = b"lorem ipsum dolor sit amet\n" * 20 + b"and " + fill(command, "option").encode()
+    for detector in detectors:
+        found = detector.scan(Document(uri="mem:x", body=body, path="x.sh"))
+        assert [one.rule for one in found if isinstance(one, Candidate)] == ["commandline.password"]
