@@ -14,25 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from forks import counted, fork, made, no_room
+
 from unsprawl.detectors.detector import build
 from unsprawl.models import judge
 from unsprawl.models.choice import chosen
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Classifier, Document
-
-made: list[int] = []
-fork = os.fork
-
-
-def counted_fork() -> int:
-    process = fork()
-    if process:
-        made.append(process)
-    return process
-
-
-def no_room() -> int:
-    raise BlockingIOError(11, "Resource temporarily unavailable")
 
 
 def pairs() -> list[tuple[Document, Candidate]]:
@@ -150,7 +138,7 @@ PAIRS: Sequence[tuple[Document, Candidate]] = pairs()
 
 
 def main(scenario: str) -> dict[str, Any]:
-    os.fork = counted_fork
+    os.fork = counted
     if scenario == "alone":
         return asked(judge.shared(chosen(kinds()), kinds()))
     if scenario in ("beside", "crowded"):

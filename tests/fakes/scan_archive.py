@@ -16,27 +16,17 @@ from collections.abc import Iterable
 from multiprocessing import RawValue
 from pathlib import Path
 
+from forks import counted, made, no_room
+
 from unsprawl import spare
 from unsprawl.detectors import twins
 from unsprawl.detectors.containers.pieces import Leaf
 from unsprawl.detectors.detector import build
 from unsprawl.records import Candidate, Document, Skipped, Stream
 
-made: list[int] = []
-original, fork, found = os.getpid(), os.fork, twins._Content.leaf
+original, found = os.getpid(), twins._Content.leaf
 #: Shared with the twins.
 idle = RawValue("i")
-
-
-def counted_fork() -> int:
-    process = fork()
-    if process:
-        made.append(process)
-    return process
-
-
-def no_room() -> int:
-    raise BlockingIOError(11, "Resource temporarily unavailable")
 
 
 def killed(self: twins._Content) -> Leaf:
@@ -68,7 +58,7 @@ def main(path: str, processors: str, mishap: str, stop: str = "1000000") -> None
     twins._ALONE, twins._BATCH = 1 << 13, 1 << 16  # type: ignore[misc]
     if mishap not in ("none", "crowded"):
         twins._Content.leaf = {"killed": killed, "raises": raises, "once": once}[mishap]  # type: ignore[method-assign]
-    os.fork = no_room if mishap == "crowded" else counted_fork
+    os.fork = no_room if mishap == "crowded" else counted
     idle.value = int(processors)
     spare.count_in(idle)
     file = Path(path)
