@@ -93,10 +93,6 @@ def test_the_engines_agree_on_all_examples_and_near_misses(detectors: Sequence[C
     assert count > len(load())
 
 
-#: Two letters and a word on their heels, which Hyperscan finds behind a separator alone.
-_MISSED = {"cloudflare.r2-secret", "github.older-token"}
-
-
 def test_what_is_searched_for_is_found_wherever_it_stands(detectors: Sequence[ContentDetector]) -> None:
     """Of some patterns Hyperscan misses matches far from the begin of a text: no rule may be like these."""
     words = b"lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod\n" * 6
@@ -107,14 +103,14 @@ def test_what_is_searched_for_is_found_wherever_it_stands(detectors: Sequence[Co
         # The values of generic rules are searched for only where they look like some.
         if (rule.kind == "generic" and rule.superset) or rule.gated or not confirmer.shape.selective:
             continue
-        for text in matching(rule.pattern, 8, rule.id):
+        for text in matching(rule.pattern, 24, rule.id):
             body = words + b"and " + text + b" \n" + words
             whole = [(0, len(body), len(body))]
             if confirmer.matches(body, whole, Tally(size=len(body))) and (
                 number not in engine.look(body).windows
             ):
                 missed.add(rule.id)
-    assert missed <= _MISSED
+    assert not missed
 
 
 @pytest.mark.parametrize(
