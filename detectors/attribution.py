@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
+from unsprawl.detectors.linear import linear
 from unsprawl.detectors.rules import Rule
 from unsprawl.detectors.sightings import Sighting
 from unsprawl.structs import replace
@@ -60,24 +61,15 @@ class Attribution:
 
         words = sorted({word.lower() for rule in self._contextual for word in rule.context})
         # In small letters alone: half the work of a pattern for both.
-        return _re2(f"[^a-z]({'|'.join(map(spelled, words))})").finditer
+        return linear(f"[^a-z]({'|'.join(map(spelled, words))})").finditer
 
     def _value(self, rule: Rule) -> Any:
         matches = self._values.get(rule.id)
         if matches is None:
-            matches = self._values[rule.id] = _re2(f"(?:{rule.value})").fullmatch
+            matches = self._values[rule.id] = linear(f"(?:{rule.value})").fullmatch
         return matches
 
 
 def _plain(name: bytes) -> bytes:
     """A name in small letters without its separators."""
     return name.translate(None, _SEPARATORS)
-
-
-def _re2(pattern: str) -> Any:
-    import re2
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    return re2.compile(pattern.encode(), options)

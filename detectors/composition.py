@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from unsprawl.detectors.linear import linear
 from unsprawl.detectors.rules import Companion
 from unsprawl.detectors.sightings import Sighting
 from unsprawl.structs import replace
@@ -50,9 +51,4 @@ def _nearest(found: Sighting, companion: Companion) -> tuple[int, int] | None:
 
 @lru_cache(maxsize=512)
 def _compiled(pattern: str) -> Any:
-    import re2
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    return re2.compile(b"(?m)" + pattern.encode(), options).finditer
+    return linear(pattern, lines=True).finditer

@@ -15,7 +15,7 @@ from unsprawl.detectors.containers.streams import Account, Budget, Reader
 from unsprawl.detectors.matching.engine import Engine, Sight, Tally
 from unsprawl.detectors.positions import Lines
 from unsprawl.detectors.resolution import resolve
-from unsprawl.detectors.rules import RuleSet, load
+from unsprawl.detectors.rules import Rule, RuleSet, load
 from unsprawl.detectors.search import search
 from unsprawl.detectors.sightings import SURROUNDINGS, Sighting
 from unsprawl.detectors.views.edits import Edit
@@ -102,6 +102,11 @@ class ContentDetector:
     @property
     def version(self) -> str:
         return f"{self.rules.digest}.{_VERSION}{'+' * self._doubts}"
+
+    @property
+    def missed(self) -> list[Rule]:
+        """The rules that Hyperscan misses matches of, and that are searched without it."""
+        return self._engine.missed
 
     def scan(self, document: Document) -> Iterable[Candidate | Skipped]:
         """The candidates of ``document`` in the order of its content, and what was not read of it."""

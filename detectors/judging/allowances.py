@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
+from unsprawl.detectors.linear import linear
 from unsprawl.detectors.rules import Allow, Rule
 
 __all__ = ["is_spared"]
@@ -50,9 +51,4 @@ def _found(patterns: Iterable[str], text: bytes) -> bool:
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> Any:
-    import re2
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    return re2.compile(pattern.encode(), options)
+    return linear(pattern)

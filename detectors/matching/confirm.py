@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any, Final
 
+from unsprawl.detectors.linear import linear
 from unsprawl.detectors.matching.drawn import begins_drawn
 from unsprawl.detectors.matching.pattern import LONGEST, Shape
 from unsprawl.detectors.rules import Rule
@@ -107,6 +108,11 @@ class Confirmer:
         self._secret: tuple[int, ...] = (0,)
         self._groups: tuple[tuple[str, int], ...] = ()
 
+    @property
+    def expression(self) -> tuple[str, str]:
+        """What the rule is searched by, and its place."""
+        return self.shape.expression, f"{self.rule.place}: rule '{self.rule.id}'"
+
     def matches(
         self, data: bytes, windows: Iterable[Window], tally: Tally, begin: int = 0, *, strict: bool = False
     ) -> list[Match]:
@@ -169,12 +175,8 @@ def _compile(rule: Rule) -> tuple[Search, Mapping[str, int], int]:
     """A search function, the named groups, the number of groups. Patterns run on bytes, as Latin-1."""
     import re2
 
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    pattern = rule.pattern.encode()
     try:
-        compiled = re2.compile(b"(?m)" + pattern, options)
+        compiled = linear(rule.pattern, lines=True)
     except re2.error as error:
         if not rule.superset:
             raise RuleError(
@@ -186,7 +188,7 @@ def _compile(rule: Rule) -> tuple[Search, Mapping[str, int], int]:
     import regex
 
     try:
-        backtracking = regex.compile(pattern, regex.MULTILINE)
+        backtracking = regex.compile(rule.pattern.encode(), regex.MULTILINE)
     except regex.error as error:
         raise RuleError(f"{rule.place}: rule '{rule.id}': the pattern is wrong: {error}") from None
 

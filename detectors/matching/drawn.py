@@ -27,6 +27,7 @@ __all__ = [
     "in_spaced",
     "is_drawn",
     "located",
+    "shown",
 ]
 
 #: A run is at least so long, in bytes.
@@ -42,6 +43,8 @@ _TURN: Final = re.compile(rb"[a-z](?=[A-Z])")
 _SPACED: Final = re.compile(rb"(?:[A-Za-z0-9_+/=-] ){8,}+[A-Za-z0-9_+/=-]?")
 SPACED_BEFORE: Final = 8
 _SPACED_LEAST: Final = 16
+#: A text up to this size, in bytes, is searched as it is.
+_SHORT: Final = 256
 #: How far a run is followed to either side, in bytes, to tell whether it is drawn.
 _REACH: Final = 512
 
@@ -55,6 +58,11 @@ try:
     from unsprawl.detectors.matching._drawn import excerpt
 except ImportError:
     excerpt = None
+
+
+def shown(data: bytes, back: int) -> Excerpt | None:
+    """What of a text is searched for drawn values, with ``back`` bytes before each; None: all of it."""
+    return None if excerpt is None or len(data) < _SHORT else excerpt(data, back)
 
 
 def is_drawn(value: bytes) -> bool:

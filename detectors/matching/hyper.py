@@ -28,7 +28,7 @@ _GAP: Final = 64
 class Automaton:
     """Expressions in one database, which all threads search, each in a scratch space of its own."""
 
-    __slots__ = ("_database", "_local", "_new_scratch", "_scan")
+    __slots__ = ("_database", "_local", "_new_scratch", "_scan", "missed")
 
     def __init__(
         self,
@@ -43,11 +43,21 @@ class Automaton:
         """
         import hyperscan
 
-        name = f"hyperscan-{_key(hyperscan, expressions, more_key)}.db"
+        key = _key(hyperscan, expressions, more_key)
+        name = f"hyperscan-{key}.db"
         self._database = _load_or_compile(hyperscan, name, lambda: [*expressions, *more()], folder)
         self._new_scratch = hyperscan.Scratch
         self._local = threading.local()
         self._scan = self._database.scan
+        #: The numbers of the expressions of whose matches it misses some.
+        self.missed: list[int] = cache.kept(
+            folder, "missed", key.encode(), list[int], lambda: self._tried([text for text, _ in expressions])
+        )
+
+    def _tried(self, expressions: Sequence[str]) -> list[int]:
+        from unsprawl.detectors.matching.trial import missed
+
+        return missed(expressions, self.hits)
 
     def hits(self, data: bytes | memoryview) -> dict[int, list[list[int]]]:
         """For each expression that hit: stretches ``[first end, last end]``, in the order of the text."""

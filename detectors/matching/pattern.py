@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from unsprawl.detectors.cache import kept
 from unsprawl.structs import Struct
 
-__all__ = ["LONGEST", "Shape", "lead", "shape", "shapes"]
+__all__ = ["LONGEST", "Item", "Shape", "UnknownSyntaxError", "lead", "parse", "shape", "shapes"]
 
 #: Raise it when the same pattern gets another shape.
 _FORMAT: Final = 2
@@ -50,7 +50,7 @@ class Shape(Struct, frozen=True):
     selective: bool
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
     """One atom with its quantifier. ``most`` counts an unbounded repetition as its allowance."""
 
     start: int
@@ -62,30 +62,30 @@ class _Item(NamedTuple):
     most: int
     literal: bool
     few: bool
-    body: tuple[tuple[_Item, ...], ...]
+    body: tuple[tuple[Item, ...], ...]
 
 
-class _UnknownSyntaxError(ValueError):
+class UnknownSyntaxError(ValueError):
     """Syntax that this module does not read; the pattern is then taken as it is."""
 
 
 def shape(pattern: str, superset: str = "") -> Shape:
     """The shape of a rule's pattern, or of the superset that Hyperscan searches in its place."""
     try:
-        ahead = _most(_parse(pattern))
-    except _UnknownSyntaxError:
+        ahead = _most(parse(pattern))
+    except UnknownSyntaxError:
         ahead = LONGEST
     searched = superset or pattern
     try:
         trimmed = _trim(searched)
-        branches = _parse(trimmed)
+        branches = parse(trimmed)
         return Shape(
             _same_blanks(trimmed),
             min(_most(branches), LONGEST),
             min(ahead, LONGEST),
             _run(branches) >= _SELECTIVE,
         )
-    except _UnknownSyntaxError:
+    except UnknownSyntaxError:
         return Shape(searched, LONGEST, min(ahead, LONGEST), True)
 
 
@@ -110,13 +110,13 @@ def lead(pattern: str, alphabet: frozenset[int], least: int) -> str:
     not read here.
     """
     try:
-        leads = [_lead(pattern, branch, alphabet, least) for branch in _parse(pattern)]
-    except (_UnknownSyntaxError, re.error):
+        leads = [_lead(pattern, branch, alphabet, least) for branch in parse(pattern)]
+    except (UnknownSyntaxError, re.error):
         return ""
     return "|".join(leads) if all(leads) else ""
 
 
-def _lead(text: str, branch: tuple[_Item, ...], alphabet: frozenset[int], least: int) -> str:
+def _lead(text: str, branch: tuple[Item, ...], alphabet: frozenset[int], least: int) -> str:
     size, digits, end = 0, False, 0
     for item in branch:
         made = _made_of_item(text, item)
@@ -128,7 +128,7 @@ def _lead(text: str, branch: tuple[_Item, ...], alphabet: frozenset[int], least:
     return text[branch[0].start : end] if size >= least and digits else ""
 
 
-def _made_of(text: str, branches: tuple[tuple[_Item, ...], ...]) -> _Made:
+def _made_of(text: str, branches: tuple[tuple[Item, ...], ...]) -> _Made:
     found: set[int] = set()
     digits = True
     for branch in branches:
@@ -138,7 +138,7 @@ def _made_of(text: str, branches: tuple[tuple[_Item, ...], ...]) -> _Made:
     return _Made(frozenset(found), min(sum(item.least for item in branch) for branch in branches), digits)
 
 
-def _made_of_item(text: str, item: _Item) -> _Made:
+def _made_of_item(text: str, item: Item) -> _Made:
     if item.body:
         return _made_of(text, item.body)
     if not item.most:
@@ -151,16 +151,16 @@ def _made_of_item(text: str, item: _Item) -> _Made:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def _parse(text: str) -> tuple[tuple[_Item, ...], ...]:
+def parse(text: str) -> tuple[tuple[Item, ...], ...]:
     branches, end = _alternatives(text, 0)
     if end != len(text):
-        raise _UnknownSyntaxError(text)
+        raise UnknownSyntaxError(text)
     return branches
 
 
-def _alternatives(text: str, position: int) -> tuple[tuple[tuple[_Item, ...], ...], int]:
-    branches: list[tuple[_Item, ...]] = []
-    branch: list[_Item] = []
+def _alternatives(text: str, position: int) -> tuple[tuple[tuple[Item, ...], ...], int]:
+    branches: list[tuple[Item, ...]] = []
+    branch: list[Item] = []
     while position < len(text) and text[position] != ")":
         if text[position] == "|":
             branches.append(tuple(branch))
@@ -174,22 +174,22 @@ def _alternatives(text: str, position: int) -> tuple[tuple[tuple[_Item, ...], ..
     return tuple(branches), position
 
 
-def _item(text: str, start: int) -> _Item:
+def _item(text: str, start: int) -> Item:
     char = text[start]
     least = most = 1
     literal = False
     few = False
-    body: tuple[tuple[_Item, ...], ...] = ()
+    body: tuple[tuple[Item, ...], ...] = ()
     if char == "(":
         flags = _FLAGS.match(text, start)
         opening = _OPEN.match(text, start)
         if flags:
-            return _Item(start, flags.end(), flags.end(), 1, 1, 0, 0, literal=False, few=True, body=())
+            return Item(start, flags.end(), flags.end(), 1, 1, 0, 0, literal=False, few=True, body=())
         if opening is None or text[opening.end() : opening.end() + 1] == "?":
-            raise _UnknownSyntaxError(text)
+            raise UnknownSyntaxError(text)
         body, end = _alternatives(text, opening.end())
         if end >= len(text):
-            raise _UnknownSyntaxError(text)
+            raise UnknownSyntaxError(text)
         end += 1
         around = opening.group().endswith(("=", "!"))
         least = 0 if around else min(sum(item.least for item in branch) for branch in body)
@@ -200,14 +200,14 @@ def _item(text: str, start: int) -> _Item:
     elif char == "[":
         match = _CLASS.match(text, start)
         if match is None:
-            raise _UnknownSyntaxError(text)
+            raise UnknownSyntaxError(text)
         end = match.end()
         few = _WIDE.search(match.group()[1:-1]) is None
         literal = few and len(match.group()) <= _SMALL_CLASS
     elif char == "\\":
         match = _ESCAPE.match(text, start)
         if match is None or text[start + 1] in "QEK" or text[start + 1] in "123456789":
-            raise _UnknownSyntaxError(text)
+            raise UnknownSyntaxError(text)
         end = match.end()
         if text[start + 1] in "bBAzZ":
             least = most = 0
@@ -216,7 +216,7 @@ def _item(text: str, start: int) -> _Item:
     elif char in "^$":
         end, least, most = start + 1, 0, 0
     elif char in "*+?":
-        raise _UnknownSyntaxError(text)
+        raise UnknownSyntaxError(text)
     else:
         end = start + 1
         least = most = len(char.encode("utf-8", "surrogatepass"))
@@ -226,7 +226,7 @@ def _item(text: str, start: int) -> _Item:
         most = most * low + (_FEW if few else _MANY)
     else:
         most *= high
-    return _Item(start, end, after, low, high, least * low, most, literal and low > 0, few, body)
+    return Item(start, end, after, low, high, least * low, most, literal and low > 0, few, body)
 
 
 def _quantifier(text: str, position: int) -> tuple[int, int | None, int]:
@@ -243,11 +243,11 @@ def _quantifier(text: str, position: int) -> tuple[int, int | None, int]:
     return least, int(match[3]) if match[3] else None, match.end()
 
 
-def _most(branches: tuple[tuple[_Item, ...], ...]) -> int:
+def _most(branches: tuple[tuple[Item, ...], ...]) -> int:
     return max(sum(item.most for item in branch) for branch in branches)
 
 
-def _run(branches: tuple[tuple[_Item, ...], ...]) -> int:
+def _run(branches: tuple[tuple[Item, ...], ...]) -> int:
     """The longest row of fixed characters that every match holds."""
     best: list[int] = []
     for branch in branches:
@@ -271,7 +271,7 @@ def _run(branches: tuple[tuple[_Item, ...], ...]) -> int:
 
 def _trim(text: str) -> str:
     """Cut what follows the shortest way to a match: every match of ``text`` begins with one of the result."""
-    branches = _parse(text)
+    branches = parse(text)
     cuts: list[tuple[int, int, str]] = []
     for branch in branches:
         if not any(item.least for item in branch):
@@ -282,7 +282,7 @@ def _trim(text: str) -> str:
     return text
 
 
-def _cuts(branch: tuple[_Item, ...]) -> Iterator[tuple[int, int, str]]:
+def _cuts(branch: tuple[Item, ...]) -> Iterator[tuple[int, int, str]]:
     for item in reversed(branch):
         if item.least == 0:
             yield item.start, item.end, ""

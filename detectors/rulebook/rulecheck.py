@@ -16,6 +16,7 @@ from time import process_time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from unsprawl.detectors.linear import linear
 from unsprawl.detectors.rules import Note, Rule, RuleSet, load
 from unsprawl.placeholders import fill
 from unsprawl.records import Candidate, Document
@@ -31,6 +32,10 @@ _NEGATIVES: Final = 1
 _REPEATS: Final = 10_000
 _PROBE_BYTES: Final = 1 << 20
 _SECONDS: Final = 1.0
+_MISSED: Final = (
+    "Hyperscan misses some of its matches, so it is searched the slow way: "
+    "give it a superset without the short words or signs before the longest one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ def check(paths: Sequence[Path] = ()) -> Checked:
 def check_rule(rule: Rule, detectors: Sequence[ContentDetector]) -> list[Problem]:
     """The problems of one rule; ``detectors`` hold all rules, one an engine."""
     words = [*_formal(rule), *_examples(rule, detectors), *_negatives(rule, detectors), *_slow(rule)]
+    if not rule.origin and any(rule in detector.missed for detector in detectors):
+        words.append(_MISSED)
     return [Problem(rule.place, rule.id, what) for what in words]
 
 
@@ -178,11 +185,8 @@ def _slow(rule: Rule) -> Iterator[str]:
 def _finder(rule: Rule) -> Callable[[bytes], Iterable[object]]:
     import re2
 
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
     try:
-        compiled: Any = re2.compile(b"(?m)" + rule.pattern.encode(), options)
+        compiled = linear(rule.pattern, lines=True)
     except re2.error:
         import regex
 

@@ -62,7 +62,10 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
         "type": "boolean",
         "description": "A match is a doubt at best: only the classifier makes a finding of it.",
     },
-    "superset": {**_TEXT, "description": "What Hyperscan searches in place of the pattern."},
+    "superset": {
+        **_TEXT,
+        "description": "What is searched in the place of the pattern: matches where that does, and begins no later.",
+    },
     "prefix": {
         **_TEXT,
         "description": "The public start of the value; derived from the pattern if not given.",

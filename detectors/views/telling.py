@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from unsprawl.detectors.linear import linear
 from unsprawl.detectors.views import escapes, logs, markup, strings
 from unsprawl.detectors.views.clues import Coding
 from unsprawl.detectors.views.edits import Edit
@@ -37,14 +38,7 @@ _compiled: list[tuple[Coding, Any, Any]] = []
 def places(data: bytes) -> list[tuple[Coding, int]]:
     """Where each view is told of, without Hyperscan."""
     if not _compiled:
-        import re2
-
-        options = re2.Options()
-        options.encoding = re2.Options.Encoding.LATIN1
-        _compiled.extend(
-            (coding, re2.compile(pattern.encode(), options), GUARDS.get(pattern))
-            for coding, pattern in TELLING
-        )
+        _compiled.extend((coding, linear(pattern), GUARDS.get(pattern)) for coding, pattern in TELLING)
     return [
         (coding, found.end())
         for coding, search, guard in _compiled

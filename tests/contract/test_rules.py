@@ -10,8 +10,9 @@ import pytest
 from patterned import matching
 
 from unsprawl.detectors.detector import ContentDetector
+from unsprawl.detectors.linear import linear
 from unsprawl.detectors.matching.confirm import Confirmer, Tally
-from unsprawl.detectors.matching.fallback import searcher
+from unsprawl.detectors.matching.fallback import searched_word
 from unsprawl.detectors.matching.pattern import shape
 from unsprawl.detectors.rulebook import rulecheck, rulekeys
 from unsprawl.detectors.rules import BUILTIN, Rule, load
@@ -40,8 +41,8 @@ def test_all_that_a_rule_matches_has_a_keyword_and_is_searched_for() -> None:
     matched = 0
     for rule in RULES:
         found = Confirmer(rule, shape(rule.pattern, rule.superset))
-        search = searcher(found.shape.expression)
-        words = [(word.rstrip(" =:") or word).encode() for word in rule.keywords]
+        search = linear(found.shape.expression, lines=True)
+        words = [searched_word(keyword) for keyword in rule.keywords]
         for text in matching(rule.pattern, 12, rule.id):
             body = b" " + text + b" \n"
             if not found.matches(body, [(0, len(body), len(body))], Tally(size=len(body))):
@@ -151,6 +152,19 @@ def test_a_users_good_rule_has_no_problem(tmp_path: Path) -> None:
 def test_a_users_mistake_is_told(tmp_path: Path, key: str, value: str, what: str) -> None:
     problems = rulecheck.check([rule_file(tmp_path, **{key: value})]).problems
     assert what in "\n".join(str(problem) for problem in problems)
+
+
+def test_a_rule_that_hyperscan_cannot_search_is_told(tmp_path: Path) -> None:
+    path = rule_file(
+        tmp_path,
+        pattern="'(?i) (?: datadog | \\b dd ) [\\w.-]{0,20}? (?: key | secret ) = (?P<secret> [0-9a-f]{9} )'",
+        keywords="[key, secret]",
+        examples="['datadog_key=<hex:9>', 'my ddkey=<hex:9>']",
+        negatives="['datadog_key=<hex:8>']",
+    )
+    alone = load([path], builtin=False)
+    (problem,) = rulecheck.check_rule(alone.rules[0], [ContentDetector(alone, doubts=True)])
+    assert "Hyperscan misses some of its matches" in str(problem)
 
 
 def test_what_is_no_rule_at_all_is_refused(tmp_path: Path) -> None:

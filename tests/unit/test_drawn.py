@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unsprawl.detectors.detector import ContentDetector
-from unsprawl.detectors.matching import drawn, engine
+from unsprawl.detectors.matching import drawn
 from unsprawl.detectors.matching.drawn import drawn_lead, is_drawn
 from unsprawl.detectors.matching.engine import Engine
 from unsprawl.detectors.rulebook import contextual
@@ -212,7 +212,7 @@ def test_engines_agree_on_drawn_values_with_the_compiled_part_and_without(data: 
     reported = candidates(FALLBACK, data)
     assert candidates(HYPERSCAN, data) == reported
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "excerpt", None)
+        patch.setattr(drawn, "excerpt", None)
         assert spans(HYPERSCAN, data) == expected
         assert candidates(HYPERSCAN, data) == reported
 

@@ -167,8 +167,9 @@ def test_matches_may_be_asked_for_from_an_offset_on() -> None:
 def test_the_database_is_kept_and_a_damaged_one_is_made_again(tmp_path: Path) -> None:
     Engine(RULES, "hyperscan", tmp_path)
     files = sorted(tmp_path.iterdir())
-    # The main one, those of drawn values and behind the keyword gate, and the shapes of the patterns.
-    assert [file.name.partition("-")[0] for file in files] == [*["hyperscan"] * 3, "shapes"]
+    # The main one, those of drawn values and behind the keyword gate, each with what it misses; the shapes.
+    kinds = [file.name.partition("-")[0] for file in files]
+    assert kinds == [*["hyperscan"] * 3, *["missed"] * 3, "shapes"]
     before = [file.read_bytes() for file in files]
     stamp = [file.stat().st_mtime_ns for file in files]
     Engine(RULES, "hyperscan", tmp_path)

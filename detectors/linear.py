@@ -1,0 +1,20 @@
+"""RE2 over bytes: whatever the text, it takes linear time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["linear"]
+
+
+def linear(pattern: str, *, lines: bool = False) -> Any:
+    """``pattern`` compiled for bytes, each of which is a character.
+
+    With ``lines``, ``^`` and ``$`` stand at every line. Raises ``re2.error``.
+    """
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    return re2.compile((f"(?m){pattern}" if lines else pattern).encode(), options)
