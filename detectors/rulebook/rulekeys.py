@@ -64,7 +64,7 @@ KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "superset": {
         **_TEXT,
-        "description": "What is searched in the place of the pattern: matches where that does, and begins no later.",
+        "description": "Searched in its place: it matches where the pattern does and begins no later.",
     },
     "prefix": {
         **_TEXT,
