@@ -7,14 +7,16 @@ from typing import Any
 __all__ = ["linear"]
 
 
-def linear(pattern: str, *, lines: bool = False) -> Any:
+def linear(pattern: str, *, lines: bool = False, longest: bool = False) -> Any:
     """``pattern`` compiled for bytes, each of which is a character.
 
-    With ``lines``, ``^`` and ``$`` stand at every line. Raises ``re2.error``.
+    With ``lines``, ``^`` and ``$`` stand at every line. With ``longest``, the longest of the leftmost matches
+    is taken, whichever the pattern prefers. Raises ``re2.error``.
     """
     import re2
 
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.log_errors = False
+    options.longest_match = longest
     return re2.compile((f"(?m){pattern}" if lines else pattern).encode(), options)

@@ -19,7 +19,7 @@ from unsprawl.detectors.rules import Rule
 from unsprawl.errors import RuleError
 from unsprawl.structs import Struct, field, replace
 
-__all__ = ["Confirmer", "Match", "Tally", "Window", "same_group"]
+__all__ = ["Confirmer", "Match", "Search", "Tally", "Window", "same_group"]
 
 #: A stretch of the text that may hold matches, and where the last thing stands that speaks for one.
 Window = tuple[int, int, int]

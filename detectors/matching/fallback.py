@@ -7,12 +7,12 @@ long.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Final
 
 from unsprawl.detectors.linear import linear
-from unsprawl.detectors.matching.confirm import Confirmer, Window
+from unsprawl.detectors.matching.confirm import Confirmer, Search, Window
 from unsprawl.detectors.matching.drawn import Excerpt, located, shown
 from unsprawl.detectors.matching.sight import (
     Found,
@@ -29,6 +29,9 @@ from unsprawl.detectors.views.telling import places as telling_places
 
 __all__ = ["KeywordFinder", "searched_word"]
 
+#: So many matches that end at one place are taken for all that do.
+_SAME: Final = 256
+
 
 class KeywordFinder:
     """The windows of the rules with some ``numbers``: of all, or of those that Hyperscan cannot search."""
@@ -44,12 +47,12 @@ class KeywordFinder:
         rules = {number: confirmers[number].rule for number in asked}
         self._everywhere = [number for number, rule in rules.items() if not rule.keywords]
         drawn = [number for number, rule in rules.items() if rule.drawn and number not in self._gated]
-        self._rules_of = _by_word(confirmers, set(rules).difference(drawn))
+        self._rules_of = _by_word(confirmers, set(rules).difference(drawn), self._gated)
         self._drawn_of = _by_word(confirmers, drawn)
         self._keywords, self._names = _Words(self._rules_of), _Words(self._drawn_of)
         self._encoded = telling([confirmer.rule for confirmer in confirmers])
         self._back = before_runs([rules[number] for number in drawn], self._encoded)
-        self._searches: dict[int, Any] = {}
+        self._searches: dict[int, Search] = {}
 
     def quiet(self, texts: Sequence[bytes]) -> list[bool]:
         return [False] * len(texts)
@@ -86,9 +89,8 @@ class KeywordFinder:
         """The windows as Hyperscan names them: around what a rule is searched by, which may say more."""
         confirmer = self._confirmers[number]
         if number not in self._searches:
-            self._searches[number] = linear(confirmer.shape.expression, lines=True)
-        found = self._searches[number].finditer
-        ends = [hit.end() for low, high, _ in windows for hit in found(data, low, high)]
+            self._searches[number] = linear(confirmer.shape.expression, lines=True, longest=True).search
+        ends = _ends(self._searches[number], windows, data)
         return around(confirmer, ((end, end) for end in ends), len(data))
 
     @cached_property
@@ -111,6 +113,18 @@ class KeywordFinder:
             if is_clue(data, end, mark.width, mark.coding)
         ]
         return clues + [Clue(end, coding) for coding, end in telling_places(data)]
+
+
+def _ends(search: Search, windows: Iterable[Window], data: bytes) -> Iterator[int]:
+    """Where matches end, overlapping ones too."""
+    for low, high, _ in windows:
+        last = same = 0
+        while (hit := search(data, low, high)) is not None:
+            start, end = hit.span()
+            same = same + 1 if end == last else 0
+            last = end
+            yield end
+            low = start + 1 if same < _SAME else max(end, start + 1)  # noqa: PLW2901
 
 
 class _Words:
@@ -152,9 +166,13 @@ def searched_word(keyword: str) -> bytes:
     return (keyword.lower().rstrip(" =:") or keyword).encode()
 
 
-def _by_word(confirmers: Sequence[Confirmer], numbers: Iterable[int]) -> dict[bytes, tuple[int, ...]]:
-    words: dict[bytes, tuple[int, ...]] = {}
+def _by_word(
+    confirmers: Sequence[Confirmer], numbers: Iterable[int], gated: Collection[int] = ()
+) -> dict[bytes, tuple[int, ...]]:
+    """The rules of each word that is looked for; those that are ``gated`` by a keyword ask for all of it."""
+    words: dict[bytes, dict[int, None]] = {}
     for keyword, of in words_of(confirmers, numbers):
-        word = searched_word(keyword)
-        words[word] = (*words.get(word, ()), *of)
-    return {word: tuple(dict.fromkeys(of)) for word, of in words.items()}
+        for number in of:
+            word = keyword.encode() if number in gated else searched_word(keyword)
+            words.setdefault(word, {})[number] = None
+    return {word: tuple(of) for word, of in words.items()}

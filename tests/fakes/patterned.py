@@ -1,14 +1,14 @@
-"""Texts that match a pattern, drawn at random from what it is made of."""
+"""Texts that match patterns, drawn at random from what these are made of."""
 
 from __future__ import annotations
 
 import random
 import re._constants as parts  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-__all__ = ["matching"]
+__all__ = ["crowds", "matching"]
 
 _SEEN: Final = [chr(code) for code in range(33, 127)]
 _CATEGORIES: Final = {
@@ -29,6 +29,18 @@ def matching(pattern: str, count: int, seed: str) -> Iterator[bytes]:
     tree = parser.parse(pattern.replace(r"\z", r"\Z"))
     for _ in range(count):
         yield _text(tree, chance).encode("latin-1", "replace")
+
+
+def crowds(texts: Sequence[bytes], between: Sequence[bytes], count: int, seed: str) -> Iterator[bytes]:
+    """``count`` times some of ``texts`` one behind the other, some of them torn, with little ``between``."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        parts: list[bytes] = []
+        for text in chance.choices(texts, k=chance.randrange(2, 40)):
+            torn = chance.randrange(len(text) + 1)
+            parts.append(chance.choice([text, text, text, text, text, text, text[:torn], text[torn:]]))
+            parts += chance.choices(between, k=chance.randrange(1, 3))
+        yield b"".join(parts)
 
 
 def _text(tree: Any, chance: random.Random) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hostile import NAMES, check, seeds
 from hypothesis import given
 from hypothesis import strategies as st
-from patterned import matching
+from patterned import crowds, matching
 
 from unsprawl.detectors.detector import ContentDetector, build
 from unsprawl.detectors.matching.confirm import Tally
@@ -113,6 +113,17 @@ def test_what_matches_is_found_wherever_it_stands(detectors: Sequence[ContentDet
                     missed.add(rule.id)
     assert not missed
     assert not engine.missed
+
+
+def test_engines_agree_where_matches_crowd(detectors: Sequence[ContentDetector]) -> None:
+    texts = [text for rule in load().rules for text in matching(rule.pattern, 2, f"crowd {rule.id}")]
+    between = [b"", b" ", b"\n", b"=", b'"', b"_", b"-", b": ", b"key", b"secret", b"token ", b"\\n", b"<b>"]
+    count = 0
+    for text in crowds(texts, between, 300, "crowd"):
+        first, *others = ([*detector._engine.matches(text)] for detector in detectors)
+        assert all(other == first for other in others)
+        count += len(first)
+    assert count > 3000
 
 
 @pytest.mark.parametrize(
