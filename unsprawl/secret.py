@@ -24,6 +24,10 @@ _PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----(.*?)-----END [A-Z0-9 ]+-----", r
 _PEM_BORDER = re.compile(r"-----BEGIN [A-Z0-9 ]{1,32}-----")
 _PEM_HEADER = re.compile(rb"^[A-Za-z0-9-]+:.*$", re.MULTILINE)
 
+#: Scheme, host and the plain words behind it, each a step of the path: ``https://hooks.slack.com/services/``.
+_NAME: Final = r"(?:[a-z]{1,16}|[a-z0-9]{1,4})(?:[_-](?:[a-z]{1,16}|[a-z0-9]{1,4}))*"
+_ADDRESS = re.compile(rf"https?://(?:{_NAME}\.)+[a-z]{{2,16}}(?::[0-9]{{1,5}})?/(?:{_NAME}/)*")
+
 #: A preview shows this many characters of a value's public prefix at most, so that a rule
 #: with a careless prefix cannot leak the value.
 _LONGEST_PREFIX: Final = 12
@@ -80,11 +84,22 @@ class Secret:
             # Not the first line: where line ends are escaped or lost, the key stands on it.
             border = _PEM_BORDER.match(text)
             return f"{border.group()}…" if border else "-----BEGIN…"
-        prefix = self.prefix[:_LONGEST_PREFIX] if self.prefix and text.startswith(self.prefix) else ""
+        prefix = self._shown_prefix(text)
         hidden = len(text) - len(prefix)
         tail = text[-_TAIL:] if hidden >= _SHORTEST_SHOWN else ""
         # A preview is printed on terminals: what is no plain character there is not shown.
         return f"{prefix}…{tail}" if tail.isascii() and tail.isprintable() else f"{prefix}…"
+
+    @property
+    def public(self) -> str:
+        """What of its begin is no secret: the prefix that a preview shows, of an address all but its keys."""
+        text = self.text()
+        address = _ADDRESS.match(text)
+        begin = max(self._shown_prefix(text), address.group() if address else "", key=len)
+        return begin if len(begin) < len(text) else ""
+
+    def _shown_prefix(self, text: str) -> str:
+        return self.prefix[:_LONGEST_PREFIX] if self.prefix and text.startswith(self.prefix) else ""
 
     def __repr__(self) -> str:
         return f"Secret({self.preview!r})"

@@ -1,17 +1,18 @@
 """Traces of a known value in a text: the value itself, its encodings, and any longer stretch of it.
 
 A value need not stand whole to be given away: a window cuts it, a line break splits it. So every
-stretch of eight or more of its characters counts, in its encodings of sixteen or more.
+stretch of eight or more of its characters counts, in its encodings of sixteen or more. What is public of
+a value is no trace: a key of RubyGems leaves the path ``/srv/rubygems_mirror`` alone.
 """
 
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from html import escape
 from typing import Final, NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -37,11 +38,15 @@ _PEM_BORDER = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
 
 
 class _Form(NamedTuple):
-    """One writing of a value. ``grams`` are pieces of which every stretch of ``least`` holds one."""
+    """One writing of a value. ``grams`` are pieces of which every stretch of ``least`` holds one.
+
+    Its first ``public`` characters are no secret.
+    """
 
     text: str
     least: int
     grams: tuple[tuple[int, str], ...]
+    public: int = 0
 
 
 class _Traces(NamedTuple):
@@ -72,7 +77,7 @@ def masked(text: str, known: Iterable[Secret]) -> str:
 
 
 def _without(text: str, form: _Form) -> str:
-    value, least, grams = form
+    value, least, grams, public = form
     for offset, gram in grams:
         at = text.find(gram)
         while at >= 0:
@@ -82,7 +87,8 @@ def _without(text: str, form: _Form) -> str:
                 start, low = start - 1, low - 1
             while high < len(value) and end < len(text) and text[end] == value[high]:
                 end, high = end + 1, high + 1
-            if end - start >= least and (len(value) >= _SHORTEST_WITHIN or _stands_alone(text, start, end)):
+            within = len(value) >= _SHORTEST_WITHIN or _stands_alone(text, start, end)
+            if end - start >= least and high > public and within:
                 text = text[:start] + MASK + text[end:]
                 at = text.find(gram, start + 1)
             else:
@@ -109,32 +115,49 @@ def _traces(secret: Secret) -> _Traces:
 def _forms(secret: Secret) -> tuple[_Form, ...]:
     raw = secret.reveal()[:_LONGEST]
     plain = {_stripped(raw.decode("utf-8", "replace")), _stripped(raw.decode("utf-8", "surrogateescape"))}
-    encoded: set[str] = set()
+    # Each writing with that of the public begin.
+    encoded: dict[str, str] = {}
     if len(raw) <= _LONGEST_ENCODED:
         for text in plain:
             if _TAME.match(text):
                 continue  # no escape changes it
             # Escapes leave most characters alone, so what they leave counts like the value itself.
-            percent = {quote(text, safe=""), quote_plus(text), quote(text)}
-            percent |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), each) for each in percent}
-            encoded |= percent | {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-            encoded |= {escape(text), repr(text)[1:-1]}
-        encoded |= {raw.hex(), raw.hex().upper()}
+            encoded |= {write(text): write(secret.public) for write in _ESCAPES}
+        encoded |= {write(raw.hex()): write(secret.public.encode().hex()) for write in (str.lower, str.upper)}
         for shift in range(3):
             # Bytes in front of the value move its base64 by a third of a byte each.
             packed = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
             inner = packed[-(-shift * 8 // 6) : None if (shift + len(raw)) % 3 == 0 else -1]
-            encoded |= {inner, inner.translate({43: "-", 47: "_"})}
-    forms = [_form(text, _STRETCH) for text in plain]
-    forms += [_form(text, _ENCODED_STRETCH) for text in encoded - plain if len(text) >= _STRETCH]
+            encoded |= {inner: "", inner.translate({43: "-", 47: "_"}): ""}
+    forms = [_form(text, _STRETCH, secret.public) for text in plain]
+    forms += [
+        _form(text, _ENCODED_STRETCH, public)
+        for text, public in encoded.items()
+        if text not in plain and len(text) >= _STRETCH
+    ]
     return tuple(form for form in forms if form.grams)
+
+
+def _lowered(escape: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), escape(text))
+
+
+_PERCENT: Final[tuple[Callable[[str], str], ...]] = (lambda text: quote(text, safe=""), quote_plus, quote)
+_ESCAPES: Final[tuple[Callable[[str], str], ...]] = (
+    *_PERCENT,
+    *map(_lowered, _PERCENT),
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    html.escape,
+    lambda text: repr(text)[1:-1],
+)
 
 
 def _stripped(text: str) -> str:
     return _PEM_BORDER.sub("", printable(text)).strip()
 
 
-def _form(text: str, stretch: int) -> _Form:
+def _form(text: str, stretch: int, public: str) -> _Form:
     if len(text) < _SHORTEST:
         return _Form(text, 1, ())
     if len(text) < stretch:
@@ -142,6 +165,5 @@ def _form(text: str, stretch: int) -> _Form:
     # Of any `stretch` characters in a row, at least one gram of this size and step is whole.
     size = stretch // 2
     step = stretch - size + 1
-    return _Form(
-        text, stretch, tuple((at, text[at : at + size]) for at in range(0, len(text) - size + 1, step))
-    )
+    grams = tuple((at, text[at : at + size]) for at in range(0, len(text) - size + 1, step))
+    return _Form(text, stretch, grams, len(public) if text.startswith(public) else 0)

@@ -107,9 +107,9 @@ def _text(pattern: str, branches: _Branches, way: int, chance: random.Random, *,
 
 @cache
 def _bytes(atom: str) -> list[bytes]:
-    """What one character of a pattern stands for: what can be seen, if it stands for such."""
+    """What one character of a pattern stands for: what can be seen, if it stands for such; maybe nothing."""
     if len(atom) == 1 and atom != ".":
         return [atom.encode()]
     matches = linear(f"(?s){atom}").fullmatch
     taken = [byte for byte in (bytes([code]) for code in range(256)) if matches(byte)]
-    return [byte for byte in taken if byte.isascii() and byte.decode().isprintable()] or taken
+    return [byte for byte in taken if byte.isascii() and byte.decode().isprintable()] or taken or [b""]

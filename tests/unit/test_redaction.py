@@ -121,6 +121,39 @@ def test_a_known_value_is_masked_in_every_writing(value: str, written: str) -> N
         assert writing not in shown
 
 
+PUBLIC = [
+    (Secret("rubygems_5f0c7d3be14a9286", "rubygems_"), "/srv/rubygems_mirror/credentials"),
+    (Secret("https://hooks.slack.test/services/T0A1B2C3D/x9Y8z7W6v5"), "/srv/services/hooks.slack.test.yaml"),
+    (
+        Secret("https://acme-2.chat.test:8443/api/webhooks/4711000815/k3YtOk3n"),
+        "chat.test:8443/api/webhooks/",
+    ),
+]
+
+
+@pytest.mark.parametrize(("secret", "name"), PUBLIC)
+def test_what_is_public_of_a_value_leaves_names_alone(secret: Secret, name: str) -> None:
+    assert PLAIN.text(name, [secret]) == name
+    value = secret.text()
+    assert PLAIN.text(f"{name} {value}", [secret]) == f"{name} …"
+    assert PLAIN.text(f"{name} {value[: len(secret.public) + 1]}", [secret]) == f"{name} …"
+    assert PLAIN.text(f"{name} {value[len(secret.public) :]}", [secret]) == f"{name} …"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://user:correcthorse@db.test/services/",
+        "https://5f0c7d3be14a9286.hooks.test/services/x",
+        "https://hooks.test/services/",
+        "https://hooks.test/Ab3Kx9/services/x",
+    ],
+)
+def test_an_address_is_public_up_to_what_may_be_a_key(value: str) -> None:
+    shown = PLAIN.text(f"of {value[8:]}", [Secret(value)])
+    assert shown == "of …"
+
+
 def test_short_values_are_masked_as_words() -> None:
     assert PLAIN.text("/root/root.txt /rooted", [Secret("root")]) == "/…/….txt /rooted"
     assert PLAIN.text("an ant", [Secret("an")]) == "an ant"

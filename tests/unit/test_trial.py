@@ -71,6 +71,11 @@ def test_nothing_is_drawn_of_what_is_not_read() -> None:
     assert missed([r"(?P<a>x)\1"], lambda _: {}) == []
 
 
+def test_nothing_is_drawn_of_what_no_byte_is() -> None:
+    assert list(_matching(r"x\p{Han}y")) == []
+    assert list(_matching(r"x[^\x00-\x{ff}]y")) == []
+
+
 def test_a_rule_that_hyperscan_misses_matches_of_is_searched_as_the_fallback_does() -> None:
     found = rules(GAP, "key", "secret")
     hyperscan, fallback = Engine(found, "hyperscan", None), Engine(found, "fallback", None)
