@@ -113,6 +113,7 @@ def test_what_matches_is_found_wherever_it_stands(detectors: Sequence[ContentDet
                     missed.add(rule.id)
     assert not missed
     assert not engine.missed
+    assert not engine._finder._automaton.missed  # nor of what tells where something is encoded
 
 
 def test_engines_agree_where_matches_crowd(detectors: Sequence[ContentDetector]) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from unsprawl.detectors.matching.engine import Engine
+from unsprawl.detectors.matching.hyper import Automaton
 from unsprawl.detectors.matching.trial import _matching, missed
 from unsprawl.detectors.rules import Rule, RuleSet
+from unsprawl.detectors.views.telling import TELLING
 from unsprawl.records import Severity
 
 WORDS = b"lorem ipsum dolor sit amet, consectetur adipiscing elit\n" * 8
@@ -89,6 +91,12 @@ def test_a_rule_that_hyperscan_misses_matches_of_is_searched_as_the_fallback_doe
             assert spans == [[(data.index(b"0badcafe"), data.index(b"0badcafe") + 8)]] * 2
             # It is not known to be quiet, so it is looked at.
             assert hyperscan.quiet([data, WORDS]) == [False, False]
+
+
+def test_what_tells_of_a_view_is_not_missed() -> None:
+    telling = [(pattern, coding) for coding, pattern in TELLING]
+    assert Automaton(telling, None).missed == []
+    assert Automaton([*telling, ("[a-z]key", "beside others")], None).missed == []
 
 
 def test_what_hyperscan_finds_is_searched_by_hyperscan_alone() -> None:
