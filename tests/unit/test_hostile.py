@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from patterned import crowds, matching
 
 from unsprawl.detectors.detector import ContentDetector, build
+from unsprawl.detectors.matching.automata import HyperscanFinder
 from unsprawl.detectors.matching.confirm import Tally
 from unsprawl.detectors.rules import load
 from unsprawl.placeholders import fill
@@ -113,6 +114,7 @@ def test_what_matches_is_found_wherever_it_stands(detectors: Sequence[ContentDet
                     missed.add(rule.id)
     assert not missed
     assert not engine.missed
+    assert isinstance(engine._finder, HyperscanFinder)
     assert not engine._finder._automaton.missed  # nor of what tells where something is encoded
 
 
