@@ -116,15 +116,29 @@ class KeywordFinder:
 
 
 def _ends(search: Search, windows: Iterable[Window], data: bytes) -> Iterator[int]:
-    """Where matches end, overlapping ones too."""
+    """Where matches end: the longest from each start, and the shortest where some overlap."""
     for low, high, _ in windows:
         last = same = 0
         while (hit := search(data, low, high)) is not None:
             start, end = hit.span()
+            if start >= last:
+                yield _shortest(search, data, start, end)
             same = same + 1 if end == last else 0
-            last = end
+            last = max(last, end)
             yield end
             low = start + 1 if same < _SAME else max(end, start + 1)  # noqa: PLW2901
+
+
+def _shortest(search: Search, data: bytes, start: int, end: int) -> int:
+    """The first place where a match ends of those that begin at ``start`` or later; one ends at ``end``."""
+    low = start
+    while low + 1 < end:
+        middle = (low + end) // 2
+        if search(data, start, middle) is None:
+            low = middle
+        else:
+            end = middle
+    return end
 
 
 class _Words:
