@@ -24,7 +24,7 @@ __all__ = ["BUILTIN", "Allow", "Companion", "Kind", "Note", "Rule", "RuleSet", "
 
 BUILTIN: Final = Path(__file__).parent / "rules"
 #: Part of the cache's key: raise it whenever :class:`Rule` or the reading of files changes.
-_FORMAT: Final = 18
+_FORMAT: Final = 19
 
 _SUFFIXES: Final = (".yaml", ".yml", ".toml")
 

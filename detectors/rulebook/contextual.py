@@ -71,14 +71,13 @@ def spelled(word: str) -> str:
 
 
 def _loosely(word: str) -> str:
-    """``word`` with any byte for the last letter before a separator.
+    """``word`` with any byte for the second letter of a first part that has two.
 
     Where two letters that it looks for first end right before a literal, Vectorscan 5.4.12 misses them: of
     "r2 secret" and "cloudflare r2 secret", ``r2secret``.
     """
-    *parts, last = word.split()
-    loose = (f"{spelled(part[:-1])}(?s:.{{1,2}})" if len(part) > 1 else part + _SEPARATOR for part in parts)
-    return "".join(loose) + spelled(last)
+    first, _, rest = word.partition(" ")
+    return f"{first[0]}(?s:.{{1,2}}){spelled(rest)}" if rest and len(first) == 2 else spelled(word)
 
 
 def _cased(word: str, *, first: bool = True) -> str:
