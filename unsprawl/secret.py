@@ -25,7 +25,9 @@ _PEM_BORDER = re.compile(r"-----BEGIN [A-Z0-9 ]{1,32}-----")
 _PEM_HEADER = re.compile(rb"^[A-Za-z0-9-]+:.*$", re.MULTILINE)
 
 #: Scheme, host and the plain words behind it, each a step of the path: ``https://hooks.slack.com/services/``.
-_NAME: Final = r"(?:[a-z]{1,16}|[a-z0-9]{1,4})(?:[_-](?:[a-z]{1,16}|[a-z0-9]{1,4}))*"
+#: Nothing is tried twice: who writes the address may want it to take long.
+_WORD: Final = r"(?>(?:[a-z]{1,16}|[a-z0-9]{1,4})(?![a-z0-9]))"
+_NAME: Final = rf"(?>{_WORD}(?:[_-]{_WORD})*)"
 _ADDRESS = re.compile(rf"https?://(?:{_NAME}\.)+[a-z]{{2,16}}(?::[0-9]{{1,5}})?/(?:{_NAME}/)*")
 
 #: A preview shows this many characters of a value's public prefix at most, so that a rule

@@ -154,6 +154,12 @@ def test_an_address_is_public_up_to_what_may_be_a_key(value: str) -> None:
     assert shown == "of …"
 
 
+def test_a_hostile_address_is_read_in_one_go() -> None:
+    for piece in ("ab.", "ab-", "ab/", "a1.", "abcdefgh-"):
+        for begin in ("https://", "https://host.test/"):
+            assert len(Secret(begin + piece * 4000 + "!").public) < 20_000
+
+
 def test_short_values_are_masked_as_words() -> None:
     assert PLAIN.text("/root/root.txt /rooted", [Secret("root")]) == "/…/….txt /rooted"
     assert PLAIN.text("an ant", [Secret("an")]) == "an ant"
