@@ -113,7 +113,7 @@ def _traces(secret: Secret) -> _Traces:
 
 
 def _forms(secret: Secret) -> tuple[_Form, ...]:
-    raw = secret.reveal()[:_LONGEST]
+    raw, public = secret.reveal()[:_LONGEST], secret.public
     plain = {_stripped(raw.decode("utf-8", "replace")), _stripped(raw.decode("utf-8", "surrogateescape"))}
     # Each writing with that of the public begin.
     encoded: dict[str, str] = {}
@@ -122,17 +122,17 @@ def _forms(secret: Secret) -> tuple[_Form, ...]:
             if _TAME.match(text):
                 continue  # no escape changes it
             # Escapes leave most characters alone, so what they leave counts like the value itself.
-            encoded |= {write(text): write(secret.public) for write in _ESCAPES}
-        encoded |= {write(raw.hex()): write(secret.public.encode().hex()) for write in (str.lower, str.upper)}
+            encoded |= {write(text): write(public) for write in _ESCAPES}
+        encoded |= {write(raw.hex()): write(public.encode().hex()) for write in (str.lower, str.upper)}
         for shift in range(3):
             # Bytes in front of the value move its base64 by a third of a byte each.
             packed = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
             inner = packed[-(-shift * 8 // 6) : None if (shift + len(raw)) % 3 == 0 else -1]
             encoded |= {inner: "", inner.translate({43: "-", 47: "_"}): ""}
-    forms = [_form(text, _STRETCH, secret.public) for text in plain]
+    forms = [_form(text, _STRETCH, public) for text in plain]
     forms += [
-        _form(text, _ENCODED_STRETCH, public)
-        for text, public in encoded.items()
+        _form(text, _ENCODED_STRETCH, begin)
+        for text, begin in encoded.items()
         if text not in plain and len(text) >= _STRETCH
     ]
     return tuple(form for form in forms if form.grams)
