@@ -25,10 +25,12 @@ _PEM_BORDER = re.compile(r"-----BEGIN [A-Z0-9 ]{1,32}-----")
 _PEM_HEADER = re.compile(rb"^[A-Za-z0-9-]+:.*$", re.MULTILINE)
 
 #: Scheme, host and the plain words behind it, each a step of the path: ``https://hooks.slack.com/services/``.
-#: Nothing is tried twice: who writes the address may want it to take long.
-_WORD: Final = r"(?>(?:[a-z]{1,16}|[a-z0-9]{1,4})(?![a-z0-9]))"
-_NAME: Final = rf"(?>{_WORD}(?:[_-]{_WORD})*)"
-_ADDRESS = re.compile(rf"https?://(?:{_NAME}\.)+[a-z]{{2,16}}(?::[0-9]{{1,5}})?/(?:{_NAME}/)*")
+#: A host may have a number, a step none but a version: ``ab12/cd34`` may be a key. Nothing is tried twice:
+#: who writes the address may want it to take long.
+_WORDS: Final = r"[a-z]{1,16}(?:[_-][a-z]{1,16}){0,3}"
+_LABEL: Final = rf"(?>{_WORDS}-?[0-9]{{0,3}}(?![a-z0-9_-]))"
+_STEP: Final = rf"(?>v[0-9]{{1,2}}|{_WORDS})/"
+_ADDRESS = re.compile(rf"https?://(?:{_LABEL}\.)+[a-z]{{2,16}}(?::[0-9]{{1,5}})?/(?:{_STEP}){{0,4}}")
 
 #: A preview shows this many characters of a value's public prefix at most, so that a rule
 #: with a careless prefix cannot leak the value.
